@@ -1,0 +1,5 @@
+"""``python -m reelyard``."""
+
+from reelyard.cli.main import main
+
+main()

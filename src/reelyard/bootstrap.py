@@ -1,0 +1,101 @@
+"""The composition root: settings in, services wired to their adapters out. Plain calls, no globals."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from reelyard.domain.job import Job
+from reelyard.domain.output import output_form
+from reelyard.engine import encoders, fonts
+from reelyard.engine.discover import find_ffmpeg
+from reelyard.engine.ffmpeg import FFmpeg
+from reelyard.engine.planner import Workshop
+from reelyard.files.memory import Memory
+from reelyard.files.segment_cache import SegmentCache
+from reelyard.services.gather import Prober
+from reelyard.services.planning import Planning
+from reelyard.services.render_job import RenderJob
+from reelyard.settings import Settings
+
+_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
+
+
+@dataclass(frozen=True)
+class Reelyard:
+    """Everything, made when first asked for. ``encoder`` overrides the setting."""
+
+    settings: Settings
+    encoder: str | None = None
+    at_once: int | None = None
+
+    @cached_property
+    def memory(self) -> Memory:
+        return Memory(self.settings.cache_dir / "memory")
+
+    @cached_property
+    def cache(self) -> SegmentCache:
+        return SegmentCache(self.settings.cache_dir, self.settings.cache_limit)
+
+    @cached_property
+    def ffmpeg(self) -> FFmpeg:
+        return find_ffmpeg(self.settings.ffmpeg, self.memory, self.settings.stall_seconds)
+
+    @cached_property
+    def planning(self) -> Planning:
+        return Planning(Prober(self.memory, self.settings.media_roots), self.workshop)
+
+    @cached_property
+    def render_job(self) -> RenderJob:
+        return RenderJob(
+            planning=self.planning,
+            ffmpeg=self.ffmpeg,
+            cache=self.cache,
+            logs=self.settings.log_dir,
+            username=_username(),
+            at_once=self.at_once or self.settings.jobs or os.cpu_count() or 1,
+        )
+
+    def workshop(self, job: Job) -> Workshop:
+        form = output_form(enable_4k=job.enable_4k)
+        has_text = any(item.text for item in job.items)
+        return Workshop(
+            encoding=encoders.encoding(self.working_encoder, form, self.ffmpeg),
+            faces=fonts.catalogue(self.settings.font_dirs) if has_text else (),
+            segment_frames=max(1, round(self.settings.segment_seconds * 30)),
+        )
+
+    @cached_property
+    def working_encoder(self) -> str:
+        """The encoder that proved to work here, remembered until FFmpeg or the driver changes."""
+        wanted = self.encoder or self.settings.encoder
+        name = (
+            "encoder",
+            wanted or "",
+            str(self.ffmpeg.executable),
+            self.ffmpeg.version,
+            _driver(),
+        )
+        known = self.memory.recall(*name)
+        if isinstance(known, str):
+            return known
+        found = encoders.find_encoder(self.ffmpeg, wanted)
+        self.memory.keep(found, *name)
+        return found
+
+
+def _driver() -> str:
+    try:
+        return _NVIDIA_DRIVER.read_text()
+    except OSError:
+        return "none"
+
+
+def _username() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"

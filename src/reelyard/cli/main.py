@@ -1,0 +1,191 @@
+"""``reelyard``: the commands.
+
+Exit codes: 0 success, 1 failure, 2 bad input, 130 stopped. What a person reads goes to stderr where
+it is about a failure; ``--json`` puts what a program reads on stdout, one JSON value a line.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reelyard.bootstrap import Reelyard
+from reelyard.domain.errors import JobRejected, OutputRejected, ReelyardError
+from reelyard.engine.ffmpeg import StopSignal
+from reelyard.settings import read_settings
+
+app = typer.Typer(
+    help="Renders an ordered list of clips into one finished MP4.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="Look at the segment cache, or clear it.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+JobFile = Annotated[Path, typer.Argument(help="Job file, YAML or JSON.", metavar="JOB")]
+EncoderName = Annotated[
+    str | None,
+    typer.Option("--encoder", help="h264_nvenc or libx264; otherwise the best that works."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
+
+
+def main() -> None:
+    """The entry point: every error that Reelyard knows becomes a line and an exit code."""
+    as_json = "--json" in sys.argv
+    try:
+        app()
+    except ReelyardError as error:
+        _show_error(error, as_json=as_json)
+        sys.exit(error.exit_code)
+
+
+def _show_error(error: ReelyardError, *, as_json: bool) -> None:
+    if not as_json:
+        sys.stderr.write(f"reelyard: {error}\n".encode("utf-8", "backslashreplace").decode())
+        return
+    problems = error.problems if isinstance(error, JobRejected) else ()
+    _say_json({
+        "event": "error",
+        "code": error.code,
+        "message": error.message,
+        "remedy": error.remedy,
+        "problems": [
+            {"position": one.position, "field": one.field, "file": one.file, "code": one.code,
+             "message": one.message, "remedy": one.remedy}
+            for one in problems
+        ],
+    })  # fmt: skip
+
+
+def _say(text: str = "") -> None:
+    sys.stdout.write(text + "\n")
+
+
+def _say_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+@app.command()
+def render(
+    job_file: JobFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The film to make, .mp4.")],
+    encoder: EncoderName = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, max=256, help="Segments at the same time.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Render a job on this machine, without a farm."""
+    from reelyard.services.job_file import read_job
+
+    from .show import progress_display, show_rendered
+
+    reelyard = Reelyard(read_settings(), encoder, jobs)
+    job = read_job(job_file)
+    if output.resolve() == job_file.resolve():
+        raise OutputRejected(f"{output} is the job file", remedy="Name another file")
+    with stopping() as stop, progress_display(as_json=as_json) as watcher:
+        done = reelyard.render_job(job, output.absolute(), watcher, stop)
+    show_rendered(done, as_json=as_json)
+
+
+@contextmanager
+def stopping() -> Iterator[StopSignal]:
+    """Ctrl-C and SIGTERM stop the job, and nothing else."""
+    stop = StopSignal()
+
+    def on_signal(*_: object) -> None:
+        stop.stop()
+
+    before = {
+        number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@app.command()
+def plan(
+    job_file: JobFile,
+    encoder: EncoderName = None,
+    as_json: AsJson = False,
+    ffmpeg: Annotated[
+        bool, typer.Option("--ffmpeg", help="Print every FFmpeg command as a shell script.")
+    ] = False,
+) -> None:
+    """Show how a job would be rendered, and what the cache holds of it."""
+    from reelyard.services.job_file import read_job
+    from reelyard.services.script import as_script
+
+    from .show import plan_as_json, show_plan
+
+    reelyard = Reelyard(read_settings(), encoder)
+    prepared = reelyard.planning.prepare(read_job(job_file))
+    if ffmpeg:
+        _say(as_script(prepared.plan, reelyard.ffmpeg))
+    elif as_json:
+        _say_json(plan_as_json(prepared, reelyard.cache))
+    else:
+        show_plan(prepared, reelyard.cache)
+
+
+@cache_app.command("show")
+def cache_show(as_json: AsJson = False) -> None:
+    """How much is cached, and where."""
+    reelyard = Reelyard(read_settings())
+    entries = list(reelyard.cache.entries())
+    found = {
+        "folder": str(reelyard.cache.root),
+        "entries": len(entries),
+        "bytes": sum(entry.size for entry in entries),
+        "limit": reelyard.cache.limit,
+    }
+    if as_json:
+        _say_json(found)
+        return
+    _say(f"{found['folder']}: {found['entries']} files, {_gb(found['bytes'])}"
+         f" of {_gb(found['limit'])}")  # fmt: skip
+
+
+def _gb(size: object) -> str:
+    return f"{float(str(size)) / 1e9:.2f} GB"
+
+
+@cache_app.command("clear")
+def cache_clear(as_json: AsJson = False) -> None:
+    """Drop every cached segment. Running jobs keep what they use."""
+    dropped = Reelyard(read_settings()).cache.clear()
+    if as_json:
+        _say_json({"dropped": dropped})
+    else:
+        _say(f"dropped {dropped} files")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Test FFmpeg, encoders, fonts and disk; show the settings in force."""
+    from reelyard.services.doctor import Verdict, examine
+
+    from .show import findings_as_json, show_findings
+
+    settings = read_settings()
+    findings = examine(settings, lambda: Reelyard(settings).ffmpeg)
+    if as_json:
+        _say_json(findings_as_json(findings, settings.shown()))
+    else:
+        show_findings(findings, settings.shown())
+    if any(finding.verdict is Verdict.FAILED for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,70 @@
+"""Chapters: one per ``video`` item, in the file and as YouTube wants them in a description."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .job import ItemType
+from .plan import PlannedItem
+from .timeline import FRAME_RATE, clock
+
+YOUTUBE_SHORTEST = 10 * FRAME_RATE
+YOUTUBE_FEWEST = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Chapter:
+    """Frames ``start <= n < end`` of the film, under a title."""
+
+    title: str
+    start: int
+    end: int
+
+
+def chapters_of(items: Iterable[PlannedItem]) -> tuple[Chapter, ...]:
+    """A chapter for each ``video`` item, from its first frame to its last."""
+    return tuple(
+        Chapter(item.title, item.start, item.start + item.frames)
+        for item in items
+        if item.item_type is ItemType.VIDEO
+    )
+
+
+def ffmetadata(chapters: Iterable[Chapter]) -> str:
+    """The chapters in FFmpeg's metadata format; titles can't end or forge a field."""
+    lines = [";FFMETADATA1"]
+    for chapter in chapters:
+        lines += ["[CHAPTER]", f"TIMEBASE=1/{FRAME_RATE}"]
+        lines += [f"START={chapter.start}", f"END={chapter.end}", f"title={_escape(chapter.title)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(title: str) -> str:
+    one_line = " ".join(title.split())
+    return "".join(f"\\{char}" if char in "=;#\\" else char for char in one_line)
+
+
+def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
+    """Lines for a video description: the first at 0:00, each at least ten seconds long.
+
+    A chapter that starts less than ten seconds after the one before it is joined to that one,
+    because YouTube shows no chapters at all when a single one is too short.
+    """
+    entries: list[tuple[int, str]] = []
+    for chapter in chapters:
+        if not entries and chapter.start >= YOUTUBE_SHORTEST:
+            entries.append((0, opening))
+        if not entries:
+            entries.append((0, chapter.title))
+        elif chapter.start - entries[-1][0] >= YOUTUBE_SHORTEST:
+            entries.append((chapter.start, chapter.title))
+        else:
+            start, title = entries[-1]
+            entries[-1] = (start, f"{title} / {chapter.title}")
+    return "".join(f"{clock(start)} {' '.join(title.split())}\n" for start, title in entries)
+
+
+def youtube_shows(listing: str) -> bool:
+    """Whether YouTube would show the list: it wants three chapters at least."""
+    return listing.count("\n") >= YOUTUBE_FEWEST

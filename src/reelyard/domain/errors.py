@@ -1,0 +1,144 @@
+"""Every error a user can meet.
+
+    ReelyardError                 base: code, exit_code, message
+    ├── JobRejected               the job can't be rendered as it stands: a list of problems
+    ├── BadMedia                  one source can't be used (carries one Problem's worth of context)
+    ├── FFmpegFailed              FFmpeg ended badly although the source looked sound
+    │   └── FFmpegStalled         no progress for the configured time: killed
+    ├── EncoderUnavailable        the encoder that was asked for does not work here
+    ├── OutputRejected            a segment or film does not match its plan; it is not shown
+    ├── OutOfDisk                 too little room for what the job needs
+    ├── SettingsInvalid           a setting makes no sense
+    └── Cancelled                 somebody stopped the job
+
+A message says what is wrong and a remedy says what to do; both are written for a channel
+operator. Exit codes: 2 = bad input, 130 = cancelled, 1 = anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class ReelyardError(Exception):
+    """Base of all errors that Reelyard raises on purpose."""
+
+    code: ClassVar[str] = "error"
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.remedy}." if self.remedy else self.message
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong with a job, found before or while it is rendered.
+
+    ``position`` is the item's place in the job, counted from 1; None is the job itself.
+    ``file`` is the source as the user named it. ``warning`` problems stop nothing.
+    """
+
+    code: str
+    message: str
+    remedy: str
+    position: int | None = None
+    field: str | None = None
+    file: str | None = None
+    warning: bool = False
+
+    def __str__(self) -> str:
+        where = "job" if self.position is None else f"item {self.position}"
+        if self.field:
+            where += f", {self.field}"
+        if self.file:
+            where += f", {printable(self.file)}"
+        return f"{where}: {self.message}. {self.remedy}."
+
+
+class JobRejected(ReelyardError):
+    """The job can't be rendered as it stands; ``problems`` names every reason at once."""
+
+    code = "job_rejected"
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class BadMedia(ReelyardError):
+    """One source can't be used. The caller knows which item named it."""
+
+    code = "bad_media"
+    exit_code = 2
+
+    def __init__(self, message: str, *, remedy: str, reason: str = "bad_media") -> None:
+        super().__init__(message, remedy=remedy)
+        self.reason = reason
+
+
+class FFmpegFailed(ReelyardError):
+    """FFmpeg ended badly. ``tail`` holds the last lines that it wrote."""
+
+    code = "ffmpeg_failed"
+
+    def __init__(self, message: str, *, tail: Sequence[str] = (), remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy or "ffmpeg_stderr.txt in the job's log has it all")
+        self.tail = tuple(tail)
+
+
+class FFmpegStalled(FFmpegFailed):
+    """FFmpeg made no progress for too long and was killed."""
+
+    code = "ffmpeg_stalled"
+
+
+class EncoderUnavailable(ReelyardError):
+    """The encoder that was asked for failed its test encode."""
+
+    code = "encoder_unavailable"
+    exit_code = 2
+
+
+class OutputRejected(ReelyardError):
+    """Something was made that does not match its plan. Nobody gets to see it."""
+
+    code = "output_rejected"
+
+
+class OutOfDisk(ReelyardError):
+    """The disk has no room for what the job needs."""
+
+    code = "out_of_disk"
+
+
+class SettingsInvalid(ReelyardError):
+    """A setting makes no sense."""
+
+    code = "settings_invalid"
+    exit_code = 2
+
+
+class Cancelled(ReelyardError):
+    """Somebody stopped the job."""
+
+    code = "cancelled"
+    exit_code = 130
+
+    def __init__(
+        self, message: str = "stopped; a second run takes up where this one ended"
+    ) -> None:
+        super().__init__(message)
+
+
+def printable(text: str) -> str:
+    """The text on one line of printable characters: file names may hold anything."""
+    shown = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)

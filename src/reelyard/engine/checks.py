@@ -1,0 +1,272 @@
+"""Checks on what was made, before anyone sees it: FFmpeg's exit code proves nothing.
+
+All are done in process on packets; only single frames are decoded. ``OutputRejected`` says what
+does not match.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from reelyard.domain.errors import OutputRejected
+from reelyard.domain.output import OutputForm
+from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, samples_in
+
+_PROFILES = {"main": {"Main"}, "high": {"High"}}
+_BT709 = 1
+_LIMITED = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFacts:
+    """What was measured of a picture: ``frame_bytes`` in decoding order."""
+
+    width: int
+    height: int
+    profile: str
+    level: int
+    pixel_format: str
+    frames: int
+    frame_bytes: Sequence[int]
+    parameter_sets: str  # hash of SPS and PPS
+
+
+def check_segment(path: Path, form: OutputForm, frames: int) -> PictureFacts:
+    """A segment's form, frames and key frames; its first and last key frame are decoded."""
+    with _opened(path) as container:
+        facts, keys = _measure(container, path, frames)
+        _check_form(facts, form, path)
+        if not keys or keys[0] != 0:
+            raise _rejected(path, "does not start with a key frame")
+        _decode_at(container, sorted({keys[0], keys[-1]}), path)
+    return facts
+
+
+def _opened(path: Path) -> InputContainer:
+    try:
+        return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
+    except (av.error.FFmpegError, OSError) as error:
+        raise _rejected(path, f"can't be read: {error}") from error
+
+
+def _measure(container: InputContainer, path: Path, frames: int) -> tuple[PictureFacts, list[int]]:
+    """The picture's facts and its key frames' numbers; every frame is where it belongs."""
+    stream = container.streams.video[0]
+    times: list[int] = []
+    sizes: list[int] = []
+    keys: list[int] = []
+    tick = (stream.time_base or Fraction(1)) * FRAME_RATE
+    for packet in container.demux(stream):
+        if packet.pts is None:
+            continue
+        number = packet.pts * tick
+        if number.denominator != 1 or packet.is_corrupt:
+            raise _rejected(path, f"has a frame off the grid, at {float(number):.3f}")
+        times.append(int(number))
+        sizes.append(packet.size)
+        if packet.is_keyframe:
+            keys.append(int(number))
+    if sorted(times) != list(range(frames)):
+        raise _rejected(path, f"holds {len(times)} frames instead of {frames}")
+    return _facts(stream, sizes), sorted(keys)
+
+
+def _facts(stream: VideoStream, sizes: list[int]) -> PictureFacts:
+    codec = stream.codec_context
+    return PictureFacts(
+        width=codec.width,
+        height=codec.height,
+        profile=str(codec.profile),
+        level=int(codec.level or 0),
+        pixel_format=str(codec.pix_fmt),
+        frames=len(sizes),
+        frame_bytes=tuple(sizes),
+        parameter_sets=hashlib.sha256(codec.extradata or b"").hexdigest(),
+    )
+
+
+def _check_form(facts: PictureFacts, form: OutputForm, path: Path) -> None:
+    wanted = {
+        "size": ((form.width, form.height), (facts.width, facts.height)),
+        "pixel format": ("yuv420p", facts.pixel_format),
+        "level": (round(float(form.level) * 10), facts.level),
+    }
+    for name, (target, found) in wanted.items():
+        if target != found:
+            raise _rejected(path, f"has {name} {found} instead of {target}")
+    if facts.profile not in _PROFILES[form.profile]:
+        raise _rejected(path, f"has profile {facts.profile} instead of {form.profile}")
+
+
+def _decode_at(container: InputContainer, numbers: Sequence[int], path: Path) -> None:
+    """Decode the key frames at the given numbers and look at how they say they are coded."""
+    stream = container.streams.video[0]
+    tick = stream.time_base or Fraction(1)
+    codec = stream.codec_context
+    codec.thread_count = 1
+    for number in numbers:
+        container.seek(int(number / FRAME_RATE / tick), stream=stream)
+        packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
+        try:
+            frames = [*codec.decode(packet), *codec.decode(None)]
+        except av.error.FFmpegError as error:
+            raise _rejected(path, f"can't be decoded at frame {number}: {error}") from error
+        if not frames:
+            raise _rejected(path, f"can't be decoded at frame {number}")
+        tags = (frames[0].colorspace, frames[0].color_primaries, frames[0].color_trc)
+        if {int(tag) for tag in tags} != {_BT709} or int(frames[0].color_range) != _LIMITED:
+            raise _rejected(path, "is not tagged as BT.709 limited range")
+        codec.flush_buffers()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmFacts:
+    """What was measured of a finished film. Rates in bits a second, durations in seconds."""
+
+    width: int
+    height: int
+    profile: str
+    level: str
+    pixel_format: str
+    frames: int
+    frame_rate: str
+    duration: float
+    samples: int
+    audio_video_difference: float
+    video_bit_rate: int
+    peak_bit_rate: int
+    buffer_underflows: int
+    audio_codec: str
+    audio_bit_rate: int
+    sample_rate: int
+    channels: int
+    chapters: int
+    moov_first: bool
+    size: int
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def check_film(path: Path, form: OutputForm, frames: int, chapters: int) -> FilmFacts:
+    """The whole film against its plan: frames, samples, form, order of boxes, first and last frame."""
+    with _opened(path) as container:
+        picture, keys = _measure(container, path, frames)
+        _check_form(picture, form, path)
+        _decode_at(container, [0], path)
+        _decode_last(container, keys[-1], frames, path)
+        samples, audio_bytes = _measure_sound(container, path)
+        if samples != samples_in(frames):
+            raise _rejected(path, f"has {samples} samples of sound instead of {samples_in(frames)}")
+        found_chapters = len(container.chapters())
+        if found_chapters != chapters:
+            raise _rejected(path, f"has {found_chapters} chapters instead of {chapters}")
+        sound = container.streams.audio[0]
+        seconds = Fraction(frames, FRAME_RATE)
+        facts = FilmFacts(
+            width=picture.width,
+            height=picture.height,
+            profile=picture.profile,
+            level=f"{picture.level / 10:.1f}",
+            pixel_format=picture.pixel_format,
+            frames=frames,
+            frame_rate=str(FRAME_RATE),
+            duration=float(seconds),
+            samples=samples,
+            audio_video_difference=float(Fraction(samples, SAMPLE_RATE) - seconds),
+            video_bit_rate=round(8 * sum(picture.frame_bytes) / seconds),
+            peak_bit_rate=peak_rate(picture.frame_bytes),
+            buffer_underflows=underflows(picture.frame_bytes, form),
+            audio_codec=f"{sound.codec_context.name} {sound.codec_context.profile}",
+            audio_bit_rate=round(8 * audio_bytes / seconds),
+            sample_rate=sound.codec_context.sample_rate,
+            channels=sound.channels,
+            chapters=found_chapters,
+            moov_first=_moov_first(path),
+            size=path.stat().st_size,
+        )
+    _check_delivery(facts, form, path)
+    return facts
+
+
+def _check_delivery(facts: FilmFacts, form: OutputForm, path: Path) -> None:
+    if (facts.sample_rate, facts.channels) != (SAMPLE_RATE, 2):
+        raise _rejected(path, f"has sound of {facts.sample_rate} Hz, {facts.channels} channels")
+    if not facts.moov_first:
+        raise _rejected(path, "has its index at the end")
+    if facts.video_bit_rate > form.max_rate:
+        raise _rejected(path, f"has {facts.video_bit_rate} b/s, more than {form.max_rate}")
+
+
+def _decode_last(container: InputContainer, key: int, frames: int, path: Path) -> None:
+    """Decode from the last key frame to the end: the last frame has to come out."""
+    stream = container.streams.video[0]
+    tick = (stream.time_base or Fraction(1)) * FRAME_RATE
+    stream.codec_context.flush_buffers()
+    container.seek(int(key / tick), stream=stream)
+    last = -1
+    try:
+        for frame in container.decode(stream):
+            last = int((frame.pts or 0) * tick)
+    except av.error.FFmpegError as error:
+        raise _rejected(path, f"can't be decoded to its end: {error}") from error
+    if last != frames - 1:
+        raise _rejected(path, f"decodes to frame {last} instead of {frames - 1}")
+
+
+def _measure_sound(container: InputContainer, path: Path) -> tuple[int, int]:
+    """Samples by the track's own edit list, and the bytes of its packets."""
+    sound = container.streams.audio[0]
+    if sound.duration is None or sound.time_base is None:
+        raise _rejected(path, "has sound of unknown length")
+    container.seek(0, stream=sound)
+    total = sum(packet.size for packet in container.demux(sound))
+    return int(sound.duration * sound.time_base * SAMPLE_RATE), total
+
+
+def peak_rate(frame_bytes: Sequence[int], window: int = FRAME_RATE) -> int:
+    """The most bits in any one second."""
+    total = best = sum(frame_bytes[:window])
+    for n in range(window, len(frame_bytes)):
+        total += frame_bytes[n] - frame_bytes[n - window]
+        best = max(best, total)
+    return best * 8
+
+
+def underflows(frame_bytes: Sequence[int], form: OutputForm) -> int:
+    """Frames that a decoder with the form's buffer, filled at its maximum rate, would wait for."""
+    level = form.buffer_size * 9 // 10
+    waits = 0
+    for size in frame_bytes:
+        level -= size * 8
+        if level < 0:
+            waits += 1
+            level = 0
+        level = min(form.buffer_size, level + form.max_rate // FRAME_RATE)
+    return waits
+
+
+def _moov_first(path: Path) -> bool:
+    """Whether the index comes before the pictures, by walking the file's top-level boxes."""
+    with path.open("rb") as file:
+        while len(head := file.read(16)) >= 8:
+            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
+            if kind in (b"moov", b"mdat"):
+                return kind == b"moov"
+            size = int.from_bytes(head[8:16], "big") if size == 1 else size
+            file.seek(max(size, 8) - len(head), 1)
+    return False
+
+
+def _rejected(path: Path, message: str) -> OutputRejected:
+    return OutputRejected(f"{path.name} {message}", remedy="Run again; if it stays so, report it")

@@ -1,0 +1,65 @@
+"""Which FFmpeg there is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+from typing import Any, Protocol
+
+from reelyard.domain.errors import SettingsInvalid
+
+from .ffmpeg import STALL_SECONDS, FFmpeg, environment
+
+
+class Memory(Protocol):
+    """Where facts are kept between runs."""
+
+    def recall(self, *name: str) -> Any | None: ...
+
+    def keep(self, value: Any, *name: str) -> None: ...
+
+
+def find_ffmpeg(
+    setting: Path | None, memory: Memory, stall_seconds: float = STALL_SECONDS
+) -> FFmpeg:
+    """The FFmpeg that the setting names, or the one that came with imageio-ffmpeg."""
+    executable = setting or _packaged()
+    try:
+        stat = executable.stat()
+    except OSError as error:
+        raise SettingsInvalid(f"there is no FFmpeg at {executable}", remedy=_REMEDY) from error
+    name = ("ffmpeg", str(executable), str(stat.st_size), str(stat.st_mtime_ns))
+    version = memory.recall(*name)
+    if not isinstance(version, str):
+        version = _version(executable)
+        memory.keep(version, *name)
+    return FFmpeg(executable, version, stall_seconds=stall_seconds)
+
+
+_REMEDY = "Let REELYARD_FFMPEG name an FFmpeg, or unset it to use the packaged one"
+
+
+def _packaged() -> Path:
+    from importlib.resources import files
+
+    folder = Path(str(files("imageio_ffmpeg") / "binaries"))
+    found = sorted(path for path in folder.glob("ffmpeg-*") if path.suffix != ".md")
+    if not found:
+        raise SettingsInvalid("imageio-ffmpeg has no FFmpeg for this system", remedy=_REMEDY)
+    return found[-1]
+
+
+def _version(executable: Path) -> str:
+    try:
+        said = subprocess.run(
+            [str(executable), "-version"],
+            capture_output=True,
+            check=True,
+            timeout=30,
+            env=environment(None),
+            stdin=subprocess.DEVNULL,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        message = f"{executable} does not run as FFmpeg"
+        raise SettingsInvalid(message, remedy=_REMEDY) from error
+    return said.stdout.decode("utf-8", "replace").partition("\n")[0].strip()

@@ -1,0 +1,86 @@
+"""The fonts that texts are drawn with: from packages, so that every machine has the same ones.
+
+Anton is a bold condensed face in the manner of Impact. Letters that it lacks are taken from the
+next font that has them (Oswald: Cyrillic; Noto Sans: Greek and most other alphabets; then any font in
+the folders of ``REELYARD_FONT_DIRS``). A letter that no font has is a problem to report, never
+an empty box in a film.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, files
+from pathlib import Path
+
+from reelyard.domain.plan import Font, TextOverlay
+
+from . import text as animation
+
+PACKAGES = ("fontpkg-anton", "fontpkg-oswald", "fontpkg-noto-sans")
+SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
+_INVISIBLE = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{VARIATION SELECTOR-16}")
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One font file: its family name and the code points that it can draw."""
+
+    family: str
+    font: Font
+    points: frozenset[int]
+
+    def draws(self, letter: str) -> bool:
+        return all(ord(char) in self.points for char in letter if char not in _INVISIBLE)
+
+
+@lru_cache(maxsize=8)
+def catalogue(folders: tuple[Path, ...] = ()) -> tuple[Face, ...]:
+    """All faces in order of preference: the packaged ones, then those of the folders by name."""
+    paths = [path for package in PACKAGES for path in packaged(package)]
+    for folder in folders:
+        paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return tuple(_face(path) for path in paths)
+
+
+def packaged(package: str) -> list[Path]:
+    """The upright font files that a package brings along."""
+    try:
+        entries = files(package) or []
+    except PackageNotFoundError:
+        return []
+    paths = [Path(str(entry.locate())) for entry in entries if entry.suffix in SUFFIXES]
+    return sorted(path for path in paths if "Italic" not in path.name)
+
+
+def _face(path: Path) -> Face:
+    from fontTools.ttLib import TTFont  # slow to import, and only texts need it
+
+    with TTFont(path, fontNumber=0, lazy=True) as font:
+        family = font["name"].getBestFamilyName() or path.stem
+        points = frozenset(font.getBestCmap() or ())
+    fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Face(str(family), Font(path=str(path), fingerprint=fingerprint), points)
+
+
+def overlay(text: str, seconds: Fraction, faces: Sequence[Face]) -> TextOverlay:
+    """The animated text for a clip of ``seconds`` (a Fraction), with the fonts that it uses."""
+    styled = [(letter, _chosen(letter, faces)) for letter in animation.letters(text)]
+    used = {face.family: face.font for _, face in styled}
+    drawn = [(letter, face.family) for letter, face in styled]
+    document = animation.document(drawn, seconds)
+    return TextOverlay(document=document, fonts=tuple(used[name] for name in sorted(used)))
+
+
+def _chosen(letter: str, faces: Sequence[Face]) -> Face:
+    return next((face for face in faces if face.draws(letter)), faces[0])
+
+
+def missing(text: str, faces: Iterable[Face]) -> list[str]:
+    """The letters of a text that no font can draw, each once."""
+    known = list(faces)
+    lost = (x for x in animation.letters(text) if not any(face.draws(x) for face in known))
+    return list(dict.fromkeys(lost))

@@ -1,0 +1,37 @@
+"""Reading the loudness meter (EBU R 128) out of what FFmpeg says."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .ffmpeg import plain
+
+_INTEGRATED = re.compile(r"I:\s+(\S+) LUFS")
+_RANGE = re.compile(r"LRA:\s+(\S+) LU")
+_PEAK = re.compile(r"Peak:\s+(\S+) dBFS")
+QUIETEST = -70.0
+"""What the meter shows for silence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loudness:
+    """Integrated loudness (LUFS), loudness range (LU), true peak (dBTP)."""
+
+    integrated: float
+    range: float
+    true_peak: float
+
+
+def read_summary(lines: Iterable[str]) -> Loudness:
+    """The last summary among FFmpeg's lines. Raises ValueError if there is none."""
+    found = {"I": math.nan, "LRA": math.nan, "Peak": math.nan}
+    for line in map(plain, lines):
+        for name, pattern in (("I", _INTEGRATED), ("LRA", _RANGE), ("Peak", _PEAK)):
+            if match := pattern.fullmatch(line):
+                found[name] = max(QUIETEST, float(match[1].replace("nan", "-inf")))
+    if math.isnan(found["I"]) or math.isnan(found["Peak"]):
+        raise ValueError("FFmpeg showed no loudness summary")
+    return Loudness(found["I"], found["LRA"], found["Peak"])

@@ -1,0 +1,255 @@
+"""The planner (pure): a job and its sources' facts in, a plan out.
+
+Long items are cut into segments of at most ``segment_frames``, so that one long clip keeps all
+cores busy. Every number in the plan follows from the facts; nothing is measured here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import PurePath
+
+from reelyard.domain.errors import Problem, printable
+from reelyard.domain.job import Item, ItemType, Job
+from reelyard.domain.media import MediaFacts, MediaKind
+from reelyard.domain.output import OutputForm, output_form
+from reelyard.domain.plan import (
+    Encoding,
+    PictureRecipe,
+    PictureSegment,
+    Plan,
+    PlannedItem,
+    SoundRecipe,
+    SoundSegment,
+    Source,
+    TextOverlay,
+    picture_key,
+    sound_key,
+    track_key,
+)
+from reelyard.domain.timeline import (
+    FRAME_RATE,
+    FrameRange,
+    cut,
+    frames_in,
+    round_half_up,
+    samples_in,
+    seconds_of,
+)
+
+from . import fonts, sound
+from .picture import moving_graph, seek_before, still_graph
+from .text import letters
+
+SEGMENT_FRAMES = 20 * FRAME_RATE
+SHORTEST_TRIM = Fraction(1, FRAME_RATE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """An item with the facts of its sources."""
+
+    item: Item
+    facts: MediaFacts
+    logo: MediaFacts | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What plans are made for: one encoder, one set of fonts, one length of segments."""
+
+    encoding: Encoding
+    faces: tuple[fonts.Face, ...]
+    segment_frames: int = SEGMENT_FRAMES
+
+
+def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
+    """Everything about an item that its facts contradict; an empty list if it can be planned."""
+    item, facts = gathered.item, gathered.facts
+    problems = [*_check_kind(item, facts), *_check_trim(item, facts)]
+    if gathered.logo and gathered.logo.kind is not MediaKind.STILL:
+        problems.append(
+            _problem(
+                item,
+                "logo_moves",
+                "logo_path",
+                "is not a still picture",
+                "Name a PNG, WebP or JPEG picture",
+                item.logo_path,
+            )
+        )
+    if item.text and (lost := fonts.missing(item.text, faces)):
+        shown = ", ".join(f"{letter!r} (U+{ord(letter[0]):04X})" for letter in lost[:8])
+        problems.append(
+            _problem(item, "no_glyph", "text_animation_text", f"no font here can draw {shown}",
+                     "Change the text, or name a folder with a font that has these letters in "
+                     "REELYARD_FONT_DIRS")
+        )  # fmt: skip
+    return problems
+
+
+def _check_kind(item: Item, facts: MediaFacts) -> list[Problem]:
+    is_image = item.item_type is ItemType.IMAGE
+    if is_image and facts.kind is MediaKind.MOVING and facts.demuxer != "gif":
+        return [_problem(item, "not_a_still", "item_type", "is a moving picture, not an image",
+                         "Make it an item of type video", item.named)]  # fmt: skip
+    if not is_image and facts.kind is MediaKind.STILL:
+        return [_problem(item, "is_a_still", "item_type", f"is a still picture, not a {item.item_type}",
+                         "Make it an item of type image, with a duration", item.named)]  # fmt: skip
+    return []
+
+
+def _check_trim(item: Item, facts: MediaFacts) -> list[Problem]:
+    span = facts.video.span
+    if facts.kind is MediaKind.STILL or item.item_type is ItemType.IMAGE:
+        return []
+    holds = f"the clip holds {float(span):.2f} s of picture"
+    if item.start is not None and item.start > span - SHORTEST_TRIM:
+        return [_problem(item, "trim_outside", "start", holds, "Start earlier", item.named)]
+    if item.end is not None and item.end > span + SHORTEST_TRIM:
+        return [_problem(item, "trim_outside", "end", holds,
+                         "End earlier, or leave end out to play to the end", item.named)]  # fmt: skip
+    return []
+
+
+def _problem(
+    item: Item, code: str, field: str, message: str, remedy: str, file: str | None = None
+) -> Problem:
+    return Problem(
+        code=code, message=message, remedy=remedy, position=item.position, field=field, file=file
+    )
+
+
+def make_plan(job: Job, gathered: Iterable[Gathered], workshop: Workshop) -> Plan:
+    """The plan for a job whose items all passed ``check``."""
+    form = output_form(enable_4k=job.enable_4k)
+    planner = _Planner(form, workshop, job.loudness)
+    items: list[PlannedItem] = []
+    for one in gathered:
+        start = items[-1].start + items[-1].frames if items else 0
+        items.append(planner.item(one, start))
+    sounds = [item.sound for item in items]
+    return Plan(
+        channel_name=job.channel_name,
+        form=form,
+        encoding=workshop.encoding,
+        items=tuple(items),
+        track_key=track_key(sounds, sound.TRACK_OPTIONS, workshop.encoding.ffmpeg_version),
+        even_loudness=job.loudness,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Planner:
+    form: OutputForm
+    workshop: Workshop
+    even_loudness: bool
+
+    def item(self, one: Gathered, start: int) -> PlannedItem:
+        if one.item.item_type is ItemType.IMAGE:
+            frames = frames_in(one.item.still_seconds)
+        else:
+            frames = shown_frames(one.item, one.facts)
+        return PlannedItem(
+            position=one.item.position,
+            item_type=one.item.item_type,
+            title=one.item.text or PurePath(printable(one.item.path)).stem,
+            named=one.item.named,
+            start=start,
+            frames=frames,
+            picture=tuple(self._picture(one, frames)),
+            sound=self._sound(one, frames),
+            notes=one.facts.warnings,
+        )
+
+    def _picture(self, one: Gathered, frames: int) -> Iterable[PictureSegment]:
+        text = self._text(one.item, frames)
+        for part, piece in enumerate(cut(frames, self.workshop.segment_frames)):
+            recipe = self._recipe(one, piece, text)
+            yield PictureSegment(
+                key=picture_key(recipe, self.workshop.encoding),
+                position=one.item.position,
+                part=part,
+                frames=piece,
+                recipe=recipe,
+            )
+
+    def _text(self, item: Item, frames: int) -> TextOverlay | None:
+        if not item.text or not letters(item.text):
+            return None
+        return fonts.overlay(item.text, seconds_of(frames), self.workshop.faces)
+
+    def _recipe(self, one: Gathered, piece: FrameRange, text: TextOverlay | None) -> PictureRecipe:
+        source = source_of(one.facts)
+        if one.item.item_type is ItemType.IMAGE:
+            graph = still_graph(one.facts.video, self.form, len(piece))
+            return PictureRecipe(source=source, seek=None, graph=graph, frames=len(piece))
+        start = one.item.start or Fraction(0)
+        logo = one.logo
+        graph = moving_graph(
+            one.facts,
+            self.form,
+            start,
+            piece,
+            logo=logo.video if logo else None,
+            text=text is not None,
+        )
+        return PictureRecipe(
+            source=source,
+            seek=seek_before(one.facts, start, piece),
+            graph=graph,
+            frames=len(piece),
+            logo=source_of(logo) if logo else None,
+            text=text,
+        )
+
+    def _sound(self, one: Gathered, frames: int) -> SoundSegment:
+        recipe = self._sound_recipe(one, frames)
+        samples = samples_in(frames)
+        return SoundSegment(
+            key=sound_key(recipe, samples, self.workshop.encoding.ffmpeg_version),
+            position=one.item.position,
+            samples=samples,
+            recipe=recipe,
+        )
+
+    def _sound_recipe(self, one: Gathered, frames: int) -> SoundRecipe | None:
+        facts, audio = one.facts, one.facts.audio
+        start = one.item.start or Fraction(0)
+        if audio is None or one.item.item_type is ItemType.IMAGE:
+            return None
+        if not sound.sounds_in(audio, facts.video.first, start, frames):
+            return None
+        samples = samples_in(frames)
+        return SoundRecipe(
+            source=source_of(facts),
+            seek=sound.sound_seek(facts, start),
+            graph=sound.sound_graph(facts, audio, start, samples),
+            samples=samples,
+            even_loudness=self.even_loudness,
+        )
+
+
+def shown_frames(item: Item, facts: MediaFacts) -> int:
+    """How many frames of the film a clip fills, after its trim."""
+    start = item.start or Fraction(0)
+    end = min(facts.video.span, item.end) if item.end is not None else facts.video.span
+    return max(1, round_half_up((end - start) * FRAME_RATE))
+
+
+def source_of(facts: MediaFacts) -> Source:
+    return Source(
+        path=facts.path,
+        demuxer=facts.demuxer,
+        fingerprint=facts.fingerprint,
+        size=facts.size,
+        modified_ns=facts.modified_ns,
+    )
+
+
+def without(job: Job, positions: Iterable[int]) -> Job:
+    """The job less some of its items; positions stay as the operator counts them."""
+    left_out = set(positions)
+    return replace(job, items=tuple(item for item in job.items if item.position not in left_out))

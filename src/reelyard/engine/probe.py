@@ -1,0 +1,421 @@
+"""Probing: what a source really is and holds, measured over its packets with PyAV.
+
+A container's claims are compared with what is there, never believed. One frame is decoded, for
+what only a frame knows (rotation, field order, colour) and as proof that it can be. Nothing but the
+file itself is opened: the ``file`` protocol, and only demuxers on the list.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import av.error
+from av.audio.stream import AudioStream
+from av.buffer import Buffer
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from reelyard.domain.errors import BadMedia
+from reelyard.domain.media import AudioFacts, Colour, MediaFacts, MediaKind, Transfer, VideoFacts
+
+from . import demuxers
+
+MOST_PIXELS = 16_384 * 8_192
+LONGEST_SIDE = 16_384
+LONGEST_SECONDS = 24 * 3600
+_BLOCK = 1 << 20
+
+SHORT_BY = Fraction(1, 2)
+"""Seconds of picture that may be missing from what the header claims; at least 2 % of the claim."""
+
+
+def probe(path: Path) -> MediaFacts:
+    """The facts of one file. Raises BadMedia with what is wrong and what to do about it."""
+    before = _stat(path)
+    head, fingerprint = _fingerprint(path)
+    if before.st_size == 0:
+        raise BadMedia("the file is empty", remedy="Copy it again", reason="empty")
+    still = demuxers.still_demuxer(head)
+    if still is None and (words := demuxers.disguise(head)):
+        raise BadMedia(f"this is {words}", remedy="Name a media file", reason="not_media")
+    facts = _read(path, before, fingerprint, still)
+    if changed(path, before.st_size, before.st_mtime_ns):
+        raise _changed()
+    return facts
+
+
+def changed(path: Path, size: int, modified_ns: int) -> bool:
+    """Whether the file is no longer the one with that size and time."""
+    now = _stat(path)
+    return (now.st_size, now.st_mtime_ns) != (size, modified_ns)
+
+
+def _changed() -> BadMedia:
+    return BadMedia(
+        "the file changed while it was read",
+        remedy="Wait until it is fully copied, then run again",
+        reason="changed",
+    )
+
+
+def _stat(path: Path) -> os.stat_result:
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise BadMedia(
+            "there is no such file", remedy="Check the path", reason="missing"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise BadMedia(f"can't be reached ({error})", remedy="Check the path", reason="unreachable") from error  # fmt: skip
+    if not path.is_file():
+        raise BadMedia("is not a file", remedy="Name a media file", reason="not_a_file")
+    return found
+
+
+def head_of(path: Path) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        return file.read(demuxers.HEAD_BYTES)
+
+
+def _fingerprint(path: Path) -> tuple[bytes, str]:
+    """The first bytes, and a hash of all of them."""
+    digest = hashlib.sha256()
+    head = b""
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(_BLOCK):
+                head = head or block[: demuxers.HEAD_BYTES]
+                digest.update(block)
+    except OSError as error:
+        raise BadMedia(f"can't be read ({error.strerror})", remedy="Check who may read it, and the disk",
+                       reason="unreadable") from error  # fmt: skip
+    return head, digest.hexdigest()
+
+
+def _read(path: Path, stat: os.stat_result, fingerprint: str, still: str | None) -> MediaFacts:
+    if still and still != "mov":
+        _check_still_size(path)
+    with _opened(path, still) as container:
+        stream = _picture_stream(container)
+        _check_size(stream)
+        kind = MediaKind.STILL if still else MediaKind.MOVING
+        audio = _sound_stream(container) if kind is MediaKind.MOVING else None
+        spans, broken = _measure(container, stream, audio)
+        frame = _first_frame(path, still, stream.index)
+        picture = spans[stream.index]
+        video = _video_facts(stream, frame, picture, kind)
+        warnings = [] if still else _check_complete(container, stream, video, spans.values())
+        if broken:
+            warnings.append(f"reading it ended early: {broken}")
+        return MediaFacts(
+            path=str(path),
+            fingerprint=fingerprint,
+            size=stat.st_size,
+            modified_ns=stat.st_mtime_ns,
+            kind=kind,
+            demuxer=still or container.format.name,
+            container_start=Fraction(container.start_time or 0, av.time_base),
+            seekable=not still and _can_seek(container),
+            video=video,
+            audio=_audio_facts(audio, spans.get(audio.index) if audio else None),
+            warnings=tuple(warnings),
+        )
+
+
+def _can_seek(container: InputContainer) -> bool:
+    return not demuxers.SEEKABLE.isdisjoint(container.format.name.split(","))
+
+
+def _opened(path: Path, still: str | None) -> InputContainer:
+    allowed = still or ",".join(demuxers.MOVING)
+    try:
+        return av.open(
+            f"file:{path}",
+            format=still,
+            container_options={
+                "protocol_whitelist": demuxers.PROTOCOLS,
+                "format_whitelist": allowed,
+            },
+            metadata_errors="replace",
+        )
+    except (av.error.FFmpegError, ValueError) as error:
+        if b"ftyp" in head_of(path)[4:8]:
+            raise BadMedia("it is cut off: the index that an MP4 ends with is missing",
+                           remedy="Copy it again", reason="truncated") from error  # fmt: skip
+        raise BadMedia("this is not a media file that can be used",
+                       remedy="Export it again, as MP4 for example", reason="not_media") from error  # fmt: skip
+
+
+def _check_still_size(path: Path) -> None:
+    """Read a still's size from its header and decode it, before FFmpeg gets to see it."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as image:
+            _check_pixels(*image.size)
+            image.load()
+    except UnidentifiedImageError:
+        return  # a kind that Pillow does not know; FFmpeg may
+    except Image.DecompressionBombError as error:
+        raise _too_large("it claims far too many pixels") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise BadMedia(f"the picture is damaged ({error})", remedy="Export it again",
+                       reason="damaged") from error  # fmt: skip
+
+
+def _check_size(stream: VideoStream) -> None:
+    _check_pixels(stream.codec_context.width, stream.codec_context.height)
+
+
+def _check_pixels(width: int, height: int) -> None:
+    if width < 1 or height < 1:
+        raise BadMedia("the picture has no size", remedy="Export it again", reason="no_size")
+    if max(width, height) > LONGEST_SIDE or width * height > MOST_PIXELS:
+        raise _too_large(f"{width}x{height} pixels are more than can be used")
+
+
+def _too_large(message: str) -> BadMedia:
+    return BadMedia(
+        message, remedy=f"Scale it down to {LONGEST_SIDE} a side at most", reason="too_large"
+    )
+
+
+def _picture_stream(container: InputContainer) -> VideoStream:
+    pictures = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    if not pictures:
+        raise BadMedia("there is no picture in it", remedy="Name a video or an image",
+                       reason="no_picture")  # fmt: skip
+    default = [stream for stream in pictures if stream.disposition & Disposition.default]
+    return max(default or pictures, key=lambda s: s.codec_context.width * s.codec_context.height)
+
+
+def _sound_stream(container: InputContainer) -> AudioStream | None:
+    sounds = [stream for stream in container.streams.audio if stream.codec_context.sample_rate]
+    default = [stream for stream in sounds if stream.disposition & Disposition.default]
+    candidates = default or sounds
+    return max(candidates, key=lambda stream: stream.channels) if candidates else None
+
+
+@dataclass(slots=True)
+class _Span:
+    """What a stream's packets hold, in ticks."""
+
+    first: int
+    end: int
+    count: int
+    longest: int
+    shortest: int
+    tick: Fraction
+
+    @property
+    def end_seconds(self) -> Fraction:
+        return self.end * self.tick
+
+
+def _measure(
+    container: InputContainer, video: VideoStream, audio: AudioStream | None
+) -> tuple[dict[int, _Span], str | None]:
+    """Read every packet of the chosen streams; a file that breaks off ends where it breaks.
+
+    Returns the spans by stream, and FFmpeg's words where reading ended early.
+    """
+    streams = [video, *([audio] if audio else [])]
+    times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
+    encrypted = False
+    broken: str | None = None
+    try:
+        for packet in container.demux(streams):
+            if packet.size == 0 or packet.is_corrupt or packet.is_discard:
+                continue
+            encrypted = encrypted or packet.has_sidedata("encryption_info")
+            pts = packet.pts if packet.pts is not None else packet.dts
+            if pts is not None:
+                times[packet.stream_index].append((pts, packet.duration or 0))
+    except av.error.FFmpegError as error:
+        broken = error.strerror  # what is there counts; it is compared with what was promised
+    if encrypted:
+        raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
+                       reason="encrypted")  # fmt: skip
+    if not times[video.index]:
+        raise BadMedia(
+            "there is not a single frame in it", remedy="Export it again", reason="no_frames"
+        )
+    ticks = {stream.index: stream.time_base or Fraction(1, 1000) for stream in streams}
+    return {index: _span(found, ticks[index]) for index, found in times.items() if found}, broken
+
+
+def _span(times: list[tuple[int, int]], tick: Fraction) -> _Span:
+    times.sort()
+    gaps = [b[0] - a[0] for a, b in pairwise(times)]
+    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0
+    last_pts, last_duration = times[-1]
+    duration = last_duration or usual or 1
+    return _Span(
+        first=times[0][0],
+        end=last_pts + duration,
+        count=len(times),
+        longest=max([*gaps, duration]),
+        shortest=min(gaps, default=duration),
+        tick=tick,
+    )
+
+
+def _first_frame(path: Path, still: str | None, index: int) -> VideoFrame:
+    """Decode one frame: proof that it can be, and what only a frame knows."""
+    with _opened(path, still) as container:
+        stream = container.streams[index]
+        assert isinstance(stream, VideoStream)
+        stream.codec_context.thread_count = 1
+        failure: Exception | None = None
+        try:
+            for frame in container.decode(stream):
+                return frame
+        except av.error.FFmpegError as error:
+            failure = error
+        raise BadMedia("its picture can't be decoded", remedy="Export it again, as H.264 for example",
+                       reason="undecodable") from failure  # fmt: skip
+
+
+def _video_facts(
+    stream: VideoStream, frame: VideoFrame, span: _Span, kind: MediaKind
+) -> VideoFacts:
+    rotation = int(frame.rotation) % 360
+    width, height = frame.width, frame.height
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if rotation in (90, 270):
+        width, height = height, width
+        aspect = 1 / aspect if aspect else aspect
+    assert stream.time_base is not None
+    codec = stream.codec_context
+    tick = stream.time_base
+    return VideoFacts(
+        stream_index=stream.index,
+        codec=codec.name,
+        width=width,
+        height=height,
+        sample_aspect_ratio=_sane_aspect(aspect),
+        rotation=rotation,
+        pixel_format=frame.format.name,
+        bit_depth=max(part.bits for part in frame.format.components),
+        # A CMYK JPEG decodes to four planes; its fourth is no alpha.
+        has_alpha=_has_alpha(frame) and codec.name != "mjpeg",
+        interlaced=bool(frame.interlaced_frame),
+        colour=_colour(frame),
+        time_base=tick,
+        first_tick=span.first,
+        end_tick=span.end if kind is MediaKind.MOVING else span.first + 1,
+        frame_count=span.count,
+        longest_interval=span.longest,
+        variable_rate=(span.longest - span.shortest) * tick > Fraction(1, 200) and span.count > 2,
+    )
+
+
+def _sane_aspect(aspect: Fraction) -> Fraction:
+    return aspect if Fraction(1, 10) <= aspect <= 10 else Fraction(1)
+
+
+def _has_alpha(frame: VideoFrame) -> bool:
+    return any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
+
+
+_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m",
+             9: "bt2020nc", 10: "bt2020c"}  # fmt: skip
+_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020",
+              11: "smpte431", 12: "smpte432"}  # fmt: skip
+_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
+_SCALE_NAMES = {"smpte170m": "smpte170m", "bt2020nc": "bt2020nc", "bt2020c": "bt2020nc"}
+
+
+def _colour(frame: VideoFrame) -> Colour:
+    """Colour as tagged; where a tag is missing, what players take for granted.
+
+    RGB is full range. Untagged YUV is BT.709 from 720 lines on, BT.601 below; a PQ or HLG curve without
+    primaries means BT.2020.
+    """
+    transfer = _TRANSFERS.get(int(frame.color_trc), Transfer.SDR)
+    hdr = transfer is not Transfer.SDR
+    high = frame.height >= 720 or frame.width >= 1280
+    assumed = "bt2020nc" if hdr else "bt709" if high else "smpte170m"
+    is_rgb = frame.format.is_rgb or frame.format.name == "pal8"
+    matrix = "rgb" if is_rgb else _MATRICES.get(int(frame.colorspace), assumed)
+    if not is_rgb and matrix == "rgb":
+        matrix = assumed  # tagged RGB, but it is not
+    primaries = _PRIMARIES.get(int(frame.color_primaries), "bt2020" if hdr else "bt709")
+    full = is_rgb or frame.format.name.startswith("yuvj") or int(frame.color_range) == 2
+    return Colour(
+        matrix=_SCALE_NAMES.get(matrix, matrix),
+        primaries=primaries,
+        transfer=transfer,
+        full_range=full,
+        peak_nits=_peak_nits(frame) if hdr else 1000,
+    )
+
+
+def _peak_nits(frame: VideoFrame) -> int:
+    """The mastering display's peak: the last rational but two in FFmpeg's structure."""
+    try:
+        data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
+    except ValueError:
+        return 1000  # side data of a kind that PyAV does not know
+    raw = bytes(memoryview(data)) if isinstance(data, Buffer) else b""
+    if len(raw) < 88:
+        return 1000
+    numerator, denominator, _primaries, known = struct.unpack_from("<iiii", raw, 72)
+    nits = numerator // denominator if denominator and known else 1000
+    return nits if 100 <= nits <= 10_000 else 1000
+
+
+def _audio_facts(stream: AudioStream | None, span: _Span | None) -> AudioFacts | None:
+    if stream is None or span is None or stream.time_base is None:
+        return None
+    codec = stream.codec_context
+    return AudioFacts(
+        stream_index=stream.index,
+        codec=codec.name,
+        channels=stream.channels,
+        layout=stream.layout.name,
+        sample_rate=codec.sample_rate,
+        time_base=stream.time_base,
+        first_tick=span.first,
+        end_tick=span.end,
+    )
+
+
+def _check_complete(
+    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[_Span]
+) -> list[str]:
+    """Raises BadMedia if the header promises more than the file holds; returns warnings."""
+    if video.span > LONGEST_SECONDS:
+        raise BadMedia(f"it lasts {float(video.span) / 3600:.0f} hours",
+                       remedy="Nothing over 24 hours is rendered", reason="too_long")  # fmt: skip
+    promised, held = _claim(container, stream, video, spans)
+    if promised - held > max(SHORT_BY, promised / 50):
+        raise BadMedia(
+            f"it is cut off: it promises {float(promised):.2f} s and holds {float(held):.2f} s",
+            remedy="Copy it again, or set on_bad_item: skip to leave it out",
+            reason="truncated",
+        )
+    return ["variable frame rate"] if video.variable_rate else []
+
+
+def _claim(
+    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[_Span]
+) -> tuple[Fraction, Fraction]:
+    """What the header promises and what is there, in seconds: of the picture where it says."""
+    if stream.duration and stream.time_base:
+        return stream.duration * stream.time_base, video.span
+    return Fraction(container.duration or 0, av.time_base), max(s.end_seconds for s in spans)

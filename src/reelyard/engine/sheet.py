@@ -1,0 +1,65 @@
+"""The contact sheet: one frame of every item, numbered and named, on one JPEG."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from PIL import Image, ImageDraw, ImageFont
+
+THUMB = (320, 180)
+_GAP = 12
+_CAPTION = 26
+_MOST_COLUMNS = 6
+_BACKGROUND = "#14161a"
+_INK = "#e8e6e3"
+
+
+@dataclass(frozen=True, slots=True)
+class Thumb:
+    """One cell: a segment to take a frame from, roughly at ``frame``, and what to write below."""
+
+    segment: Path
+    frame: int
+    caption: str
+
+
+def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
+    """Write the sheet as JPEG; as many columns as make it about as wide as it is high."""
+    columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(thumbs)))))
+    rows = math.ceil(len(thumbs) / columns)
+    cell = (THUMB[0] + _GAP, THUMB[1] + _CAPTION + _GAP)
+    sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    face = ImageFont.truetype(str(font), 16)
+    for n, thumb in enumerate(thumbs):
+        x = _GAP + n % columns * cell[0]
+        y = _GAP + n // columns * cell[1]
+        sheet.paste(_frame(thumb), (x, y))
+        caption = _fitted(draw, thumb.caption, face)
+        draw.text((x, y + THUMB[1] + 4), caption, fill=_INK, font=face)
+    sheet.save(output, "JPEG", quality=88, optimize=True)
+
+
+def _frame(thumb: Thumb) -> Image.Image:
+    """The last key frame at or before the frame asked for: one picture to decode."""
+    with av.open(f"file:{thumb.segment}") as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        stream.codec_context.skip_frame = "NONKEY"
+        assert stream.time_base is not None
+        container.seek(round(thumb.frame / 30 / stream.time_base), stream=stream)
+        frame = next(container.decode(stream))
+        small = frame.reformat(*THUMB, format="rgb24", interpolation="AREA")
+        return Image.fromarray(small.to_ndarray())
+
+
+def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont) -> str:
+    if draw.textlength(text, font=face) <= THUMB[0]:
+        return text
+    while text and draw.textlength(text + "…", font=face) > THUMB[0]:
+        text = text[:-1]
+    return text + "…"

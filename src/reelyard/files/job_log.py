@@ -1,0 +1,71 @@
+"""A job's log folder: ``logs/{date}/{username}/jobs/{channel_name}_{job_id}/``.
+
+``job.log`` has each step with its figures, ``ffmpeg_cmd.txt`` every FFmpeg command so that it can be
+pasted into a shell, ``ffmpeg_stderr.txt`` everything that FFmpeg said.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TextIO
+
+_LONGEST_NAME = 80
+
+
+def safe_name(text: str) -> str:
+    """The text as part of a file name on any system: no separators, no leading dots."""
+    kept = "".join(char if char.isalnum() or char in " -_.()" else "_" for char in text)
+    return kept.strip(" .")[:_LONGEST_NAME].strip(" .") or "unnamed"
+
+
+def log_folder(root: Path, username: str, channel_name: str, job_id: str, today: datetime) -> Path:
+    job = f"{safe_name(channel_name)}_{safe_name(job_id)}"
+    return root / f"{today:%Y-%m-%d}" / safe_name(username) / "jobs" / job
+
+
+class JobLog:
+    """The three files of one job. Any thread may write."""
+
+    def __init__(
+        self,
+        folder: Path,
+        quote: Callable[[Sequence[str]], str],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self._quote = quote
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._log = _open(folder / "job.log")
+        self._commands = _open(folder / "ffmpeg_cmd.txt")
+        self._stderr = _open(folder / "ffmpeg_stderr.txt")
+
+    def step(self, message: str) -> None:
+        """One step of the job, with the time."""
+        line = f"{self._clock():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z  {message}\n"
+        self._write(self._log, line)
+
+    def command(self, argv: Sequence[str], cwd: Path | None) -> None:
+        line = self._quote(argv)
+        where = f"cd {self._quote([str(cwd)])} && " if cwd else ""
+        self._write(self._commands, f"{where}{line}\n")
+
+    def said(self, line: str) -> None:
+        self._write(self._stderr, line + "\n")
+
+    def close(self) -> None:
+        for file in (self._log, self._commands, self._stderr):
+            file.close()
+
+    def _write(self, file: TextIO, text: str) -> None:
+        with self._lock:
+            file.write(text)
+            file.flush()
+
+
+def _open(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8", errors="backslashreplace", newline="\n")

@@ -1,0 +1,154 @@
+"""The segment cache: everything rendered once, under its content key.
+
+    root/entries/ab/ab12….mp4        the bytes
+    root/entries/ab/ab12….mp4.json   their size and SHA-256, and what was measured of them
+
+The note is written last, so an entry exists when its note does. Each use compares the bytes with the
+note: a damaged entry is dropped and made again. A user of an entry gets a hard link of its own; eviction
+can take the entry's name away, never bytes that somebody uses. Two processes that make the same
+segment make the same bytes, so whoever comes second replaces like with like. Nothing here needs a
+lock, and nothing can be left in a state that has to be repaired.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import atomic
+
+_NOTE = ".json"
+_ABANDONED_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One cached file. ``used`` is when it was last asked for (seconds since 1970)."""
+
+    key: str
+    path: Path
+    size: int
+    used: float
+    note: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentCache:
+    """A folder of segments. ``limit`` is in bytes."""
+
+    root: Path
+    limit: int
+
+    def path(self, key: str, suffix: str) -> Path:
+        return self.root / "entries" / key[:2] / f"{key}{suffix}"
+
+    def holds(self, key: str, suffix: str) -> bool:
+        """Whether there is an entry of the right size. Its bytes are looked at on use only."""
+        return self._entry(self.path(key, suffix)) is not None
+
+    def take(self, key: str, suffix: str, link_to: Path) -> Entry | None:
+        """Give the caller an entry as ``link_to``; None if there is none that is whole."""
+        path = self.path(key, suffix)
+        entry = self._entry(path)
+        if entry is None:
+            return None
+        try:
+            atomic.link(path, link_to)
+        except FileNotFoundError:
+            return None  # evicted since we looked: the same as never there
+        if atomic.digest(link_to) != entry.note["sha256"]:
+            link_to.unlink()
+            self._drop(path)
+            return None
+        self._touch(path)
+        return entry
+
+    def add(self, key: str, suffix: str, made: Path, facts: Mapping[str, Any]) -> Entry:
+        """Put a finished, checked file under its key, keeping ``made`` as the caller's own link."""
+        path = self.path(key, suffix)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        size = made.stat().st_size
+        note = {"sha256": atomic.digest(made), "size": size, "facts": dict(facts)}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
+        try:
+            atomic.link(made, temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+        atomic.write_text(_note_of(path), json.dumps(note))
+        return Entry(key=key, path=path, size=size, used=time.time(), note=note)
+
+    def entries(self) -> Iterator[Entry]:
+        """All entries, in no order."""
+        for note in (self.root / "entries").glob(f"*/*{_NOTE}"):
+            if entry := self._entry(note.with_name(note.name.removesuffix(_NOTE))):
+                yield entry
+
+    def trim(self) -> int:
+        """Drop the least recently used entries until the rest fit the limit; the bytes freed."""
+        self._sweep()
+        entries = sorted(self.entries(), key=lambda entry: entry.used)
+        excess = sum(entry.size for entry in entries) - self.limit
+        freed = 0
+        for entry in entries:
+            if freed >= excess:
+                break
+            self._drop(entry.path)
+            freed += entry.size
+        return freed
+
+    def clear(self) -> int:
+        """Drop everything; the number of entries dropped."""
+        entries = list(self.entries())
+        for entry in entries:
+            self._drop(entry.path)
+        self._sweep(older_than=0)
+        return len(entries)
+
+    def free_bytes(self) -> int:
+        self.root.mkdir(parents=True, exist_ok=True)
+        return shutil.disk_usage(self.root).free
+
+    def _entry(self, path: Path) -> Entry | None:
+        note_path = _note_of(path)
+        try:
+            note = json.loads(note_path.read_bytes())
+            size, used = path.stat().st_size, note_path.stat().st_mtime
+            whole = note["size"] == size and isinstance(note["sha256"], str)
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            return None
+        key = path.name.partition(".")[0]
+        return Entry(key=key, path=path, size=size, used=used, note=note) if whole else None
+
+    def _touch(self, path: Path) -> None:
+        """Mark an entry as just used; one that was evicted meanwhile needs no mark."""
+        with contextlib.suppress(FileNotFoundError):
+            os.utime(_note_of(path))
+
+    def _drop(self, path: Path) -> None:
+        _note_of(path).unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
+
+    def _sweep(self, older_than: float = _ABANDONED_SECONDS) -> None:
+        """Remove what a killed process left behind: temporary names, bytes without a note."""
+        horizon = time.time() - older_than
+        for path in (self.root / "entries").glob("*/*"):
+            abandoned = path.name.endswith(".part") or not (
+                path.name.endswith(_NOTE) or _note_of(path).exists()
+            )
+            try:
+                if abandoned and path.stat().st_mtime <= horizon:
+                    path.unlink()
+            except FileNotFoundError:
+                continue  # another process swept it
+
+
+def _note_of(path: Path) -> Path:
+    return path.with_name(path.name + _NOTE)

@@ -1,0 +1,122 @@
+"""Examining the machine: what works, what does not, what to do about it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from reelyard.domain.errors import ReelyardError
+from reelyard.domain.output import UHD
+from reelyard.engine import encoders, fonts
+from reelyard.engine.ffmpeg import FFmpeg
+from reelyard.settings import Settings
+
+_FILTERS = ("ass", "zscale", "tonemap", "bwdif", "ebur128", "alimiter", "premultiply")
+_ROOM = 10_000_000_000
+
+
+class Verdict(StrEnum):
+    """How a check went. Only ``failed`` keeps Reelyard from working."""
+
+    OK = "ok"
+    NOTE = "note"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    verdict: Verdict
+    message: str
+    remedy: str = ""
+
+
+def examine(settings: Settings, ffmpeg: Callable[[], FFmpeg]) -> list[Finding]:
+    """Everything about this machine that rendering depends on."""
+    findings = list(_ffmpeg(ffmpeg))
+    findings += _fonts(settings.font_dirs)
+    findings += [
+        _folder("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
+        _folder("logs", settings.log_dir, "REELYARD_LOG_DIR"),
+    ]
+    findings += [_root(root) for root in settings.media_roots]
+    return findings
+
+
+def _ffmpeg(find: Callable[[], FFmpeg]) -> Iterator[Finding]:
+    try:
+        ffmpeg = find()
+        known = ffmpeg.filters()
+    except ReelyardError as error:
+        yield Finding("FFmpeg", Verdict.FAILED, error.message, error.remedy)
+        return
+    yield Finding("FFmpeg", Verdict.OK, f"{ffmpeg.version} ({ffmpeg.executable})")
+    lacking = [name for name in _FILTERS if name not in known]
+    if lacking:
+        yield Finding("filters", Verdict.FAILED, f"FFmpeg lacks {', '.join(lacking)}",
+                      "Unset REELYARD_FFMPEG to use the packaged one")  # fmt: skip
+    else:
+        yield Finding("filters", Verdict.OK, "all that are used")
+    yield from _encoders(ffmpeg)
+
+
+def _encoders(ffmpeg: FFmpeg) -> Iterator[Finding]:
+    works = False
+    for encoder in encoders.PREFERENCE:
+        reason = encoders.test_encode(ffmpeg, encoder)
+        in_4k = None if reason else encoders.test_encode(ffmpeg, encoder, UHD)
+        works = works or reason is None
+        if reason:
+            yield Finding(encoder, Verdict.NOTE, f"does not work here: {reason}")
+        elif in_4k:
+            yield Finding(encoder, Verdict.NOTE, f"works in 1080p, not in 4K: {in_4k}")
+        else:
+            yield Finding(encoder, Verdict.OK, "works in 1080p and 4K")
+    if not works:
+        yield Finding("encoders", Verdict.FAILED, "none works", "Use the packaged FFmpeg")
+
+
+def _fonts(folders: Sequence[Path]) -> Iterator[Finding]:
+    faces = fonts.catalogue(tuple(folders))
+    if not faces:
+        yield Finding("fonts", Verdict.FAILED, "none found", "Install the package fontpkg-anton")
+        return
+    names = ", ".join(dict.fromkeys(face.family for face in faces))
+    points = len(frozenset().union(*(face.points for face in faces)))
+    yield Finding("fonts", Verdict.OK, f"{names}: {points} characters")
+    if not any(face.draws("\u6f22") for face in faces):
+        yield Finding("fonts", Verdict.NOTE, "none draws Chinese, Japanese or Korean",
+                      "Name a folder with such a font in REELYARD_FONT_DIRS if texts need it")  # fmt: skip
+
+
+def _folder(name: str, folder: Path, setting: str) -> Finding:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".doctor-{uuid.uuid4().hex}"
+        probe.write_bytes(b"x")
+        os.link(probe, probe.with_suffix(".link"))
+        probe.with_suffix(".link").unlink()
+        probe.unlink()
+    except OSError as error:
+        return Finding(name, Verdict.FAILED, f"{folder}: {error.strerror}",
+                       f"Let {setting} name a folder that can be written to")  # fmt: skip
+    free = shutil.disk_usage(folder).free
+    message = f"{folder}: {free / 1e9:.1f} GB free"
+    if free < _ROOM:
+        return Finding(
+            name, Verdict.NOTE, message, "Make room: a film takes 9 GB an hour, in 4K 22"
+        )
+    return Finding(name, Verdict.OK, message)
+
+
+def _root(root: Path) -> Finding:
+    if root.is_dir():
+        return Finding("media", Verdict.OK, str(root))
+    return Finding("media", Verdict.FAILED, f"{root} is not there", "Correct REELYARD_MEDIA_ROOTS")

@@ -1,0 +1,117 @@
+"""Gathering: the facts of every source of a job, in parallel, remembered between runs.
+
+Problems of all items are collected, so that an operator corrects a job once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import TypeAdapter, ValidationError
+
+from reelyard.domain.errors import BadMedia, Problem
+from reelyard.domain.job import Item, Job
+from reelyard.domain.media import MediaFacts
+from reelyard.engine.fonts import Face
+from reelyard.engine.planner import Gathered, check
+from reelyard.engine.probe import probe
+
+PROBES_AT_ONCE = 4
+_FACTS_VERSION = "1"
+"""Raise it when a probe finds out more, or otherwise, than before."""
+
+
+class Memory(Protocol):
+    """Where facts are kept between runs."""
+
+    def recall(self, *name: str) -> Any | None: ...
+
+    def keep(self, value: Any, *name: str) -> None: ...
+
+
+class Prober:
+    """Probes files; one that did not change since is not read again."""
+
+    def __init__(self, memory: Memory, roots: Sequence[Path] = ()) -> None:
+        self._memory = memory
+        self._roots = tuple(root.resolve() for root in roots)
+        self._adapter = TypeAdapter(MediaFacts)
+
+    def facts(self, path: Path) -> MediaFacts:
+        """Raises BadMedia where the file can't be used."""
+        self._check_allowed(path)
+        name = self._name(path)
+        if name and (kept := self._recall(name)):
+            return kept
+        facts = probe(path)
+        fresh = self._name(path)
+        if fresh:
+            self._memory.keep(self._adapter.dump_python(facts, mode="json"), *fresh)
+        return facts
+
+    def _check_allowed(self, path: Path) -> None:
+        if not self._roots:
+            return
+        resolved = path.resolve()
+        if not any(resolved.is_relative_to(root) for root in self._roots):
+            raise BadMedia("it lies outside the folders that may be used (REELYARD_MEDIA_ROOTS)",
+                           remedy="Move it into one of them", reason="outside_roots")  # fmt: skip
+
+    def _name(self, path: Path) -> tuple[str, ...] | None:
+        try:
+            stat = path.stat()
+        except (OSError, ValueError):
+            return None  # probing it says what is wrong
+        return ("facts", _FACTS_VERSION, str(path), str(stat.st_size), str(stat.st_mtime_ns))
+
+    def _recall(self, name: tuple[str, ...]) -> MediaFacts | None:
+        kept = self._memory.recall(*name)
+        try:
+            return None if kept is None else self._adapter.validate_python(kept)
+        except ValidationError:
+            return None
+
+
+def gather(job: Job, prober: Prober, faces: Sequence[Face]) -> tuple[list[Gathered], list[Problem]]:
+    """What could be gathered, in the job's order, and everything that is wrong with the rest."""
+    with ThreadPoolExecutor(PROBES_AT_ONCE, "probe") as pool:
+        found = list(pool.map(lambda item: _gather(item, prober, faces), job.items))
+    gathered = [one for one in found if isinstance(one, Gathered)]
+    problems = [problem for one in found if isinstance(one, list) for problem in one]
+    return gathered, problems
+
+
+def _gather(item: Item, prober: Prober, faces: Sequence[Face]) -> Gathered | list[Problem]:
+    problems: list[Problem] = []
+    facts = _facts(item, item.path, item.named, "path", prober, problems)
+    logo = None
+    if item.logo_path:
+        logo = _facts(item, item.logo_path, item.logo_path, "logo_path", prober, problems)
+    if facts is None or problems:
+        return problems
+    gathered = Gathered(item=item, facts=facts, logo=logo)
+    return check(gathered, faces) or gathered
+
+
+def _facts(
+    item: Item, path: str, named: str, field: str, prober: Prober, problems: list[Problem]
+) -> MediaFacts | None:
+    try:
+        return prober.facts(Path(path))
+    except BadMedia as error:
+        problems.append(media_problem(error, item.position, named, field))
+        return None
+
+
+def media_problem(error: BadMedia, position: int, named: str, field: str = "path") -> Problem:
+    return Problem(
+        code=error.reason,
+        message=error.message,
+        remedy=error.remedy,
+        position=position,
+        field=field,
+        file=named,
+    )

@@ -1,0 +1,56 @@
+"""From a job to a plan: gather, refuse or leave out what can't be used, decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from reelyard.domain.errors import JobRejected, Problem
+from reelyard.domain.job import Job, OnBadItem
+from reelyard.domain.plan import Plan
+from reelyard.engine.planner import Workshop, make_plan, without
+
+from .gather import Prober, gather
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A job that can be rendered, how, and what an operator should know about it.
+
+    ``job`` is without the items that had to be left out.
+    """
+
+    job: Job
+    plan: Plan
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Planning:
+    """Makes plans. ``workshop`` gives the encoder and the fonts that a job needs."""
+
+    prober: Prober
+    workshop: Callable[[Job], Workshop]
+
+    def prepare(self, job: Job, bad: Sequence[Problem] = ()) -> Prepared:
+        """Plan a job, knowing that rendering found ``bad`` items.
+
+        Raises JobRejected with all problems, unless the job says to leave such items out.
+        """
+        workshop = self.workshop(job)
+        asked = without(job, {one.position for one in bad if one.position is not None})
+        gathered, found = gather(asked, self.prober, workshop.faces)
+        problems = [*bad, *found]
+        if problems and (job.on_bad_item is OnBadItem.FAIL or not gathered):
+            raise JobRejected(problems)
+        kept = without(asked, {one.position for one in found if one.position is not None})
+        return Prepared(
+            job=kept,
+            plan=make_plan(kept, gathered, workshop),
+            warnings=tuple(left_out(problem) for problem in problems),
+        )
+
+
+def left_out(problem: Problem) -> Problem:
+    """The problem as a warning about an item that was left out because of it."""
+    return replace(problem, message=f"left out: {problem.message}", warning=True)

@@ -1,0 +1,270 @@
+"""Rendering a job on this machine: gather, decide, make the pieces, join, verify, publish.
+
+Nothing is seen before it was checked: the film appears under its name whole, as the last of its files.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reelyard.domain.chapters import Chapter, chapters_of, youtube_list, youtube_shows
+from reelyard.domain.errors import JobRejected, OutOfDisk, OutputRejected, Problem, ReelyardError
+from reelyard.domain.job import Job, OnBadItem
+from reelyard.domain.plan import Plan
+from reelyard.domain.timeline import FRAME_RATE
+from reelyard.engine import checks, render, sheet
+from reelyard.engine.commands import quoted
+from reelyard.engine.ffmpeg import FFmpeg, StopSignal
+from reelyard.engine.fonts import packaged
+from reelyard.files import atomic
+from reelyard.files.job_log import JobLog, log_folder
+from reelyard.files.segment_cache import SegmentCache
+from reelyard.files.work_folder import work_folder
+
+from .pieces import PICTURE_SUFFIX, TRACK_SUFFIX, Made, Pieces, segment_name
+from .planning import Planning, Prepared
+from .progress import JOIN, Meter, Stage, Watcher
+from .report import as_text, report
+
+_ROOM = 200_000_000  # bytes left free whatever a job needs
+_PCM_RATE = 192_000
+CAPTION_PACKAGE = "fontpkg-anton"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """A finished film and what lies beside it."""
+
+    output: Path
+    report: Path
+    contact_sheet: Path
+    chapter_list: Path | None
+    log_folder: Path
+    plan: Plan
+    film: checks.FilmFacts
+    cached: int
+    rendered: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RenderJob:
+    """The use case. ``at_once`` pieces are rendered at the same time."""
+
+    planning: Planning
+    ffmpeg: FFmpeg
+    cache: SegmentCache
+    logs: Path
+    username: str
+    at_once: int
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def __call__(
+        self, job: Job, output: Path, watcher: Watcher | None = None, stop: StopSignal | None = None
+    ) -> Rendered:
+        """Render ``job`` to ``output``. Raises ReelyardError; then there is no output."""
+        check_output(output, job)
+        folder = log_folder(self.logs, self.username, job.channel_name, job.job_id, self.clock())
+        log = JobLog(folder, quoted)
+        begun = time.monotonic()
+        log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {output}")
+        try:
+            with work_folder(self.cache.root / "work") as work:
+                attempt = _Attempt(self, job, output, log, work, Meter(watcher), begun)
+                done = attempt.complete(stop or StopSignal())
+            self.cache.trim()
+            log.step(f"done in {done.seconds:.1f} s")
+            return done
+        except ReelyardError as error:
+            log.step(f"failed: {error}")
+            for line in getattr(error, "tail", ()):
+                log.step(f"  FFmpeg: {line}")
+            raise
+        finally:
+            log.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """One run of the use case."""
+
+    using: RenderJob
+    job: Job
+    output: Path
+    log: JobLog
+    work: Path
+    meter: Meter
+    begun: float
+
+    def complete(self, stop: StopSignal) -> Rendered:
+        prepared, pieces, made = self._make(stop)
+        run = render.Run(self.using.ffmpeg, self.log, stop)
+        film, facts = self._couple(prepared.plan, pieces, run)
+        stop.check()
+        return self._publish(prepared, pieces, made, film, facts)
+
+    def _make(self, stop: StopSignal) -> tuple[Prepared, Pieces, Made]:
+        """All pieces; again without an item where one proves bad and may be left out."""
+        bad: list[Problem] = []
+        while True:
+            self.meter.stage(Stage.PROBING)
+            prepared = self.using.planning.prepare(self.job, bad)
+            self._log_plan(prepared)
+            self._check_room(prepared.plan)
+            pieces = self._pieces(prepared.plan, stop.child(), len(bad))
+            self.meter.expect(prepared.plan.frames)
+            self.meter.stage(Stage.RENDERING)
+            made = pieces.make()
+            stop.check()
+            if not made.bad:
+                return prepared, pieces, made
+            bad += made.bad
+            if self.job.on_bad_item is OnBadItem.FAIL:
+                raise JobRejected(bad)
+
+    def _pieces(self, plan: Plan, stop: StopSignal, attempt: int) -> Pieces:
+        return Pieces(
+            plan,
+            self.using.cache,
+            render.Run(self.using.ffmpeg, self.log, stop),
+            self.work / str(attempt),
+            self.meter,
+            self.log,
+            at_once=self.using.at_once,
+            go_on=self.job.on_bad_item is OnBadItem.SKIP,
+        )
+
+    def _log_plan(self, prepared: Prepared) -> None:
+        plan = prepared.plan
+        segments = sum(1 for _ in plan.picture)
+        self.log.step(
+            f"planned {len(plan.items)} items, {plan.frames} frames, {segments} segments, "
+            f"{plan.form.name}, {plan.encoding.encoder}, {plan.encoding.ffmpeg_version}"
+        )
+        for warning in prepared.warnings:
+            self.log.step(f"warning: {warning}")
+
+    def _check_room(self, plan: Plan) -> None:
+        """Raises OutOfDisk before anything is rendered that would not fit."""
+        holds = self.using.cache.holds
+        missing = sum(len(s.frames) for s in plan.picture if not holds(s.key, PICTURE_SUFFIX))
+        sound = 0 if holds(plan.track_key, TRACK_SUFFIX) else plan.frames
+        rate = plan.form.max_rate / 8 / FRAME_RATE
+        film = int(plan.frames * rate)
+        needs = int(missing * rate + sound * _PCM_RATE / FRAME_RATE) + film + _ROOM
+        _check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
+        _check_free(shutil.disk_usage(self.output.parent).free, film + _ROOM, self.output.parent)
+
+    def _couple(self, plan: Plan, pieces: Pieces, run: render.Run) -> tuple[Path, checks.FilmFacts]:
+        self.meter.stage(Stage.JOINING)
+        segments = [(segment_name(one), len(one.frames)) for one in plan.picture]
+        film = self.work / "film.mp4"
+        watch = self.meter.watch("join", plan.frames, JOIN)
+        chapters = _chapters(plan)
+        render.join(run, segments, chapters, pieces.film, film, watch)
+        self.log.step(f"joined {len(segments)} segments, {film.stat().st_size} bytes")
+        self.meter.stage(Stage.VERIFYING)
+        facts = checks.check_film(film, plan.form, plan.frames, len(chapters))
+        self.log.step(
+            f"verified {facts.frames} frames, {facts.samples} samples, "
+            f"{facts.video_bit_rate} b/s of picture, {facts.audio_bit_rate} b/s of sound"
+        )
+        return film, facts
+
+    def _publish(
+        self, prepared: Prepared, pieces: Pieces, made: Made, film: Path, facts: checks.FilmFacts
+    ) -> Rendered:
+        plan, output = prepared.plan, self.output
+        sheet_path = self._contact_sheet(plan, pieces)
+        chapter_path, chapter_warnings = self._chapter_list(plan)
+        warnings = [*prepared.warnings, *chapter_warnings]
+        seconds = time.monotonic() - self.begun
+        document = report(
+            prepared.job, plan, made, facts, warnings, output=str(output), seconds=seconds
+        )
+        report_path = output.with_suffix(".report.json")
+        atomic.write_text(report_path, as_text(document))
+        atomic.move(film, output)
+        self.meter.stage(Stage.DONE)
+        return Rendered(
+            output=output,
+            report=report_path,
+            contact_sheet=sheet_path,
+            chapter_list=chapter_path,
+            log_folder=self.log.folder,
+            plan=plan,
+            film=facts,
+            cached=len(made.cached),
+            rendered=len(made.rendered),
+            warnings=tuple(document["warnings"]),
+            seconds=seconds,
+        )
+
+    def _contact_sheet(self, plan: Plan, pieces: Pieces) -> Path:
+        thumbs = []
+        for item in plan.items:
+            middle = item.picture[len(item.picture) // 2]
+            caption = f"{item.position}  {item.title}"
+            path = pieces.film / segment_name(middle)
+            thumbs.append(sheet.Thumb(path, len(middle.frames) // 2, caption))
+        made = self.work / "sheet.jpg"
+        sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made)
+        target = self.output.with_suffix(".contact-sheet.jpg")
+        atomic.move(made, target)
+        return target
+
+    def _chapter_list(self, plan: Plan) -> tuple[Path | None, list[Problem]]:
+        if not self.job.chapters:
+            return None, []
+        listing = youtube_list(_chapters(plan))
+        target = self.output.with_suffix(".chapters.txt")
+        atomic.write_text(target, listing)
+        if youtube_shows(listing):
+            return target, []
+        return target, [Problem(code="few_chapters", warning=True, field="chapters",
+                                message="YouTube shows chapters only where there are three or more",
+                                remedy="Add videos, or leave chapters out")]  # fmt: skip
+
+
+def _chapters(plan: Plan) -> Sequence[Chapter]:
+    return chapters_of(plan.items)
+
+
+def _check_free(free: int, needs: int, folder: Path) -> None:
+    if free < needs:
+        raise OutOfDisk(
+            f"{folder} has {free / 1e9:.1f} GB free, and the job needs {needs / 1e9:.1f} GB",
+            remedy="Make room, run reelyard cache clear, or let REELYARD_CACHE_DIR name another disk",
+        )
+
+
+def check_output(output: Path, job: Job) -> None:
+    """Raises OutputRejected if the film can't or must not go there."""
+    if output.suffix.lower() != ".mp4":
+        raise OutputRejected(f"{output.name} is not an MP4's name", remedy="Let it end in .mp4")
+    if output.is_dir():
+        raise OutputRejected(f"{output} is a folder", remedy="Name a file in it")
+    sources = {path for item in job.items for path in (item.path, item.logo_path) if path}
+    if output.exists() and any(_same(output, Path(source)) for source in sources):
+        raise OutputRejected(f"{output} is one of the job's sources", remedy="Name another file")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        probe = output.parent / f".reelyard-{job.job_id}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        message = f"{output.parent} can't be written to: {error.strerror}"
+        raise OutputRejected(message, remedy="Name another folder") from error
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False

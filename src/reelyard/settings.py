@@ -1,0 +1,87 @@
+"""Settings: read once, at the start, from the environment (prefix ``REELYARD_``)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import platformdirs
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from reelyard.domain.errors import SettingsInvalid
+
+Paths = Annotated[tuple[Path, ...], NoDecode]
+
+
+def _data(name: str) -> Path:
+    return platformdirs.user_data_path("reelyard", appauthor=False) / name
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. ``reelyard doctor`` shows the values in force."""
+
+    model_config = SettingsConfigDict(env_prefix="REELYARD_", frozen=True, extra="ignore")
+
+    ffmpeg: Path | None = Field(
+        default=None, description="FFmpeg to use instead of the packaged one"
+    )
+    encoder: str | None = Field(default=None, description="encoder to use: h264_nvenc or libx264")
+    cache_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_cache_path("reelyard", appauthor=False),
+        description="where rendered segments are kept",
+    )
+    cache_limit_gb: float = Field(
+        default=50.0, gt=0, description="how large the segment cache may grow"
+    )
+    log_dir: Path = Field(default_factory=lambda: _data("logs"), description="where job logs go")
+    jobs: int | None = Field(
+        default=None, ge=1, le=256, description="segments rendered at the same time"
+    )
+    segment_seconds: float = Field(default=20.0, ge=0.1, le=3600, description="longest segment")
+    stall_seconds: float = Field(
+        default=300.0, gt=0, description="FFmpeg without progress is killed after"
+    )
+    font_dirs: Paths = Field(default=(), description="folders with more fonts for texts")
+    media_roots: Paths = Field(
+        default=(), description="sources must lie in one of these; empty: anywhere"
+    )
+
+    @field_validator("font_dirs", "media_roots", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """Several folders in one variable, separated as in PATH."""
+        if isinstance(value, str):
+            return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+        return value
+
+    @property
+    def cache_limit(self) -> int:
+        return int(self.cache_limit_gb * 1_000_000_000)
+
+    def shown(self) -> dict[str, str]:
+        """Each setting's variable and value, for people."""
+        return {
+            f"REELYARD_{name.upper()}": _shown(getattr(self, name))
+            for name in type(self).model_fields
+        }
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return os.pathsep.join(map(str, value)) or "(none)"
+    return "(automatic)" if value is None else str(value)
+
+
+def read_settings() -> Settings:
+    """The settings in force. Raises SettingsInvalid naming every bad one."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"REELYARD_{str(one['loc'][0]).upper()}: {one['msg'].lower()}" for one in error.errors()
+        )
+        raise SettingsInvalid(
+            wrong, remedy="Change or unset it; reelyard doctor shows all"
+        ) from error
