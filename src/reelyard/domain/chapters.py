@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from .job import ItemType
@@ -28,6 +28,20 @@ def chapters_of(items: Iterable[PlannedItem]) -> tuple[Chapter, ...]:
         Chapter(item.title, item.start, item.start + item.frames)
         for item in items
         if item.item_type is ItemType.VIDEO
+    )
+
+
+def tiled(chapters: Sequence[Chapter], frames: int) -> tuple[Chapter, ...]:
+    """The chapters as an MP4 can hold them: side by side, from the first frame to the last.
+
+    Its chapter track has no gaps and begins at zero, so what lies before a chapter belongs to it if it
+    is the first, and otherwise to the chapter before.
+    """
+    starts = [0, *(chapter.start for chapter in chapters[1:])]
+    ends = [*starts[1:], frames]
+    return tuple(
+        Chapter(chapter.title, start, end)
+        for chapter, start, end in zip(chapters, starts, ends, strict=False)
     )
 
 

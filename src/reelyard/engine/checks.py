@@ -18,9 +18,10 @@ import av.error
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
+from reelyard.domain.chapters import Chapter
 from reelyard.domain.errors import OutputRejected
 from reelyard.domain.output import OutputForm
-from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, samples_in
+from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, round_half_up, samples_in
 
 _PROFILES = {"main": {"Main"}, "high": {"High"}}
 _BT709 = 1
@@ -158,7 +159,7 @@ class FilmFacts:
         return asdict(self)
 
 
-def check_film(path: Path, form: OutputForm, frames: int, chapters: int) -> FilmFacts:
+def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Chapter]) -> FilmFacts:
     """The whole film against its plan: frames, samples, form, order of boxes, first and last frame."""
     with _opened(path) as container:
         picture, keys = _measure(container, path, frames)
@@ -168,9 +169,7 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: int) -> Film
         samples, audio_bytes = _measure_sound(container, path)
         if samples != samples_in(frames):
             raise _rejected(path, f"has {samples} samples of sound instead of {samples_in(frames)}")
-        found_chapters = len(container.chapters())
-        if found_chapters != chapters:
-            raise _rejected(path, f"has {found_chapters} chapters instead of {chapters}")
+        _check_chapters(container, chapters, path)
         sound = container.streams.audio[0]
         seconds = Fraction(frames, FRAME_RATE)
         facts = FilmFacts(
@@ -191,12 +190,25 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: int) -> Film
             audio_bit_rate=round(8 * audio_bytes / seconds),
             sample_rate=sound.codec_context.sample_rate,
             channels=sound.channels,
-            chapters=found_chapters,
+            chapters=len(chapters),
             moov_first=_moov_first(path),
             size=path.stat().st_size,
         )
     _check_delivery(facts, form, path)
     return facts
+
+
+def _check_chapters(container: InputContainer, chapters: Sequence[Chapter], path: Path) -> None:
+    found = [
+        (
+            one["metadata"].get("title"),
+            round_half_up(one["start"] * (one["time_base"] or Fraction(0)) * FRAME_RATE),
+        )
+        for one in container.chapters()
+    ]
+    wanted = [(" ".join(one.title.split()), one.start) for one in chapters]
+    if found != wanted:
+        raise _rejected(path, f"has chapters {found} instead of {wanted}")
 
 
 def _check_delivery(facts: FilmFacts, form: OutputForm, path: Path) -> None:

@@ -90,7 +90,9 @@ def join(output: str) -> list[str]:
         *("-protocol_whitelist", PROTOCOLS, "-f", "concat", "-safe", "0", "-i", FILM_LIST),
         *("-protocol_whitelist", PROTOCOLS, "-f", "mov", "-i", TRACK_FILE),
         *("-protocol_whitelist", PROTOCOLS, "-f", "ffmetadata", "-i", CHAPTER_FILE),
-        *("-map", "0:v", "-map", "1:a", "-map_metadata", "-1", "-map_chapters", "2", "-c", "copy"),
+        # Only the global metadata is dropped: with all of it, the chapters' titles would go too.
+        *("-map", "0:v", "-map", "1:a", "-map_metadata:g", "-1", "-map_chapters", "2"),
+        *("-c", "copy"),
         *("-fflags", "+bitexact", "-video_track_timescale", str(1000 * FRAME_RATE)),
         *("-movie_timescale", str(SAMPLE_RATE), "-movflags", "+faststart", "-f", "mp4", output),
     ]

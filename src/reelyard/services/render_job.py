@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from reelyard.domain.chapters import Chapter, chapters_of, youtube_list, youtube_shows
+from reelyard.domain.chapters import Chapter, chapters_of, tiled, youtube_list, youtube_shows
 from reelyard.domain.errors import JobRejected, OutOfDisk, OutputRejected, Problem, ReelyardError
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
@@ -33,7 +33,7 @@ from .report import as_text, report
 
 _ROOM = 200_000_000  # bytes left free whatever a job needs
 _PCM_RATE = 192_000
-CAPTION_PACKAGE = "fontpkg-anton"
+CAPTION_PACKAGE = "fontpkg-noto-sans"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,11 +166,11 @@ class _Attempt:
         segments = [(segment_name(one), len(one.frames)) for one in plan.picture]
         film = self.work / "film.mp4"
         watch = self.meter.watch("join", plan.frames, JOIN)
-        chapters = _chapters(plan)
+        chapters = tiled(_chapters(plan), plan.frames)
         render.join(run, segments, chapters, pieces.film, film, watch)
         self.log.step(f"joined {len(segments)} segments, {film.stat().st_size} bytes")
         self.meter.stage(Stage.VERIFYING)
-        facts = checks.check_film(film, plan.form, plan.frames, len(chapters))
+        facts = checks.check_film(film, plan.form, plan.frames, chapters)
         self.log.step(
             f"verified {facts.frames} frames, {facts.samples} samples, "
             f"{facts.video_bit_rate} b/s of picture, {facts.audio_bit_rate} b/s of sound"

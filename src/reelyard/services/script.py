@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from reelyard.domain.chapters import chapters_of, ffmetadata
+from reelyard.domain.chapters import chapters_of, ffmetadata, tiled
 from reelyard.domain.plan import PictureSegment, Plan, SoundSegment
 from reelyard.engine import commands, sound
 from reelyard.engine.commands import quoted
@@ -80,7 +80,7 @@ def _join(plan: Plan, ffmpeg: FFmpeg) -> Iterator[str]:
     yield "\n# the film"
     listing = commands.film_list((_picture_name(one), len(one.frames)) for one in plan.picture)
     yield f"printf %s {quoted([listing])} > {commands.FILM_LIST}"
-    yield f"printf %s {quoted([ffmetadata(chapters_of(plan.items))])} > {commands.CHAPTER_FILE}"
+    yield f"printf %s {quoted([ffmetadata(tiled(chapters_of(plan.items), plan.frames))])} > {commands.CHAPTER_FILE}"
     yield _command(ffmpeg, commands.join("film.mp4"))
 
 
