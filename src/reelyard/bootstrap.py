@@ -64,7 +64,7 @@ class Reelyard:
         has_text = any(item.text for item in job.items)
         return Workshop(
             encoding=encoders.encoding(self.working_encoder, form, self.ffmpeg),
-            faces=fonts.catalogue(self.settings.font_dirs) if has_text else (),
+            faces=fonts.catalogue(self.settings.font_dirs, self.memory) if has_text else (),
             segment_frames=max(1, round(self.settings.segment_seconds * 30)),
         )
 

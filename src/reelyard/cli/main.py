@@ -182,7 +182,8 @@ def doctor(as_json: AsJson = False) -> None:
     from .show import findings_as_json, show_findings
 
     settings = read_settings()
-    findings = examine(settings, lambda: Reelyard(settings).ffmpeg)
+    reelyard = Reelyard(settings)
+    findings = examine(settings, lambda: reelyard.ffmpeg, reelyard.memory)
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))
     else:

@@ -16,6 +16,7 @@ from typing import Any
 import av
 import av.error
 from av.container import InputContainer
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reelyard.domain.chapters import Chapter
@@ -111,23 +112,29 @@ def _check_form(facts: PictureFacts, form: OutputForm, path: Path) -> None:
 
 def _decode_at(container: InputContainer, numbers: Sequence[int], path: Path) -> None:
     """Decode the key frames at the given numbers and look at how they say they are coded."""
-    stream = container.streams.video[0]
-    tick = stream.time_base or Fraction(1)
-    codec = stream.codec_context
-    codec.thread_count = 1
     for number in numbers:
-        container.seek(int(number / FRAME_RATE / tick), stream=stream)
-        packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
         try:
-            frames = [*codec.decode(packet), *codec.decode(None)]
+            frame = key_frame(container, number)
         except av.error.FFmpegError as error:
             raise _rejected(path, f"can't be decoded at frame {number}: {error}") from error
-        if not frames:
+        if frame is None:
             raise _rejected(path, f"can't be decoded at frame {number}")
-        tags = (frames[0].colorspace, frames[0].color_primaries, frames[0].color_trc)
-        if {int(tag) for tag in tags} != {_BT709} or int(frames[0].color_range) != _LIMITED:
+        tags = (frame.colorspace, frame.color_primaries, frame.color_trc)
+        if {int(tag) for tag in tags} != {_BT709} or int(frame.color_range) != _LIMITED:
             raise _rejected(path, "is not tagged as BT.709 limited range")
-        codec.flush_buffers()
+
+
+def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
+    """The last key frame at or before frame ``number``: one packet in, one picture out."""
+    stream = container.streams.video[0]
+    codec = stream.codec_context
+    codec.thread_count = 1
+    codec.flush_buffers()
+    container.seek(int(number / FRAME_RATE / (stream.time_base or Fraction(1))), stream=stream)
+    packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
+    frames = [*codec.decode(packet), *codec.decode(None)]
+    codec.flush_buffers()
+    return frames[0] if frames else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

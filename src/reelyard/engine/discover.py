@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Any, Protocol
 
 from reelyard.domain.errors import SettingsInvalid
 
 from .ffmpeg import STALL_SECONDS, FFmpeg, environment
-
-
-class Memory(Protocol):
-    """Where facts are kept between runs."""
-
-    def recall(self, *name: str) -> Any | None: ...
-
-    def keep(self, value: Any, *name: str) -> None: ...
+from .memory import Memory
 
 
 def find_ffmpeg(

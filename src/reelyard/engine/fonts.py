@@ -12,13 +12,13 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from reelyard.domain.plan import Font, TextOverlay
 
 from . import text as animation
+from .memory import Memory
 
 PACKAGES = ("fontpkg-anton", "fontpkg-oswald", "fontpkg-noto-sans")
 SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
@@ -37,13 +37,12 @@ class Face:
         return all(ord(char) in self.points for char in letter if char not in _INVISIBLE)
 
 
-@lru_cache(maxsize=8)
-def catalogue(folders: tuple[Path, ...] = ()) -> tuple[Face, ...]:
+def catalogue(folders: Sequence[Path], memory: Memory) -> tuple[Face, ...]:
     """All faces in order of preference: the packaged ones, then those of the folders by name."""
     paths = [path for package in PACKAGES for path in packaged(package)]
     for folder in folders:
         paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return tuple(_face(path) for path in paths)
+    return tuple(_remembered(path, memory) for path in paths)
 
 
 def packaged(package: str) -> list[Path]:
@@ -54,6 +53,19 @@ def packaged(package: str) -> list[Path]:
         return []
     paths = [Path(str(entry.locate())) for entry in entries if entry.suffix in SUFFIXES]
     return sorted(path for path in paths if "Italic" not in path.name)
+
+
+def _remembered(path: Path, memory: Memory) -> Face:
+    """Reading a font takes a while, and it does not change."""
+    stat = path.stat()
+    name = ("font", str(path), str(stat.st_size), str(stat.st_mtime_ns))
+    kept = memory.recall(*name)
+    if isinstance(kept, list) and len(kept) == 3:
+        family, fingerprint, points = kept
+        return Face(family, Font(path=str(path), fingerprint=fingerprint), frozenset(points))
+    face = _face(path)
+    memory.keep([face.family, face.font.fingerprint, sorted(face.points)], *name)
+    return face
 
 
 def _face(path: Path) -> Face:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 from PIL import Image, ImageDraw, ImageFont
 
+from .checks import key_frame
+
 THUMB = (320, 180)
 _GAP = 12
 _CAPTION = 26
 _MOST_COLUMNS = 6
+_DECODERS = 2
 _BACKGROUND = "#14161a"
 _INK = "#e8e6e3"
 
@@ -35,26 +39,26 @@ def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     face = ImageFont.truetype(str(font), 16)
-    for n, thumb in enumerate(thumbs):
+    with ThreadPoolExecutor(_DECODERS, "thumb") as pool:
+        pictures = list(pool.map(_frame, thumbs))
+    for n, (thumb, picture) in enumerate(zip(thumbs, pictures, strict=True)):
         x = _GAP + n % columns * cell[0]
         y = _GAP + n // columns * cell[1]
-        sheet.paste(_frame(thumb), (x, y))
+        sheet.paste(picture, (x, y))
         caption = _fitted(draw, thumb.caption, face)
         draw.text((x, y + THUMB[1] + 4), caption, fill=_INK, font=face)
-    sheet.save(output, "JPEG", quality=88, optimize=True)
+    sheet.save(output, "JPEG", quality=88)
 
 
 def _frame(thumb: Thumb) -> Image.Image:
     """The last key frame at or before the frame asked for: one picture to decode."""
     with av.open(f"file:{thumb.segment}") as container:
-        stream = container.streams.video[0]
-        stream.codec_context.thread_count = 1
-        stream.codec_context.skip_frame = "NONKEY"
-        assert stream.time_base is not None
-        container.seek(round(thumb.frame / 30 / stream.time_base), stream=stream)
-        frame = next(container.decode(stream))
+        frame = key_frame(container, thumb.frame)
+        if frame is None:
+            return Image.new("RGB", THUMB)
         small = frame.reformat(*THUMB, format="rgb24", interpolation="AREA")
-        return Image.fromarray(small.to_ndarray())
+        plane = small.planes[0]
+        return Image.frombuffer("RGB", THUMB, bytes(plane), "raw", "RGB", plane.line_size, 1)
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont) -> str:

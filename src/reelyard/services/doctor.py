@@ -14,6 +14,7 @@ from reelyard.domain.errors import ReelyardError
 from reelyard.domain.output import UHD
 from reelyard.engine import encoders, fonts
 from reelyard.engine.ffmpeg import FFmpeg
+from reelyard.engine.memory import Memory
 from reelyard.settings import Settings
 
 _FILTERS = ("ass", "zscale", "tonemap", "bwdif", "ebur128", "alimiter", "premultiply")
@@ -38,10 +39,10 @@ class Finding:
     remedy: str = ""
 
 
-def examine(settings: Settings, ffmpeg: Callable[[], FFmpeg]) -> list[Finding]:
+def examine(settings: Settings, ffmpeg: Callable[[], FFmpeg], memory: Memory) -> list[Finding]:
     """Everything about this machine that rendering depends on."""
     findings = list(_ffmpeg(ffmpeg))
-    findings += _fonts(settings.font_dirs)
+    findings += _fonts(settings.font_dirs, memory)
     findings += [
         _folder("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
         _folder("logs", settings.log_dir, "REELYARD_LOG_DIR"),
@@ -83,8 +84,8 @@ def _encoders(ffmpeg: FFmpeg) -> Iterator[Finding]:
         yield Finding("encoders", Verdict.FAILED, "none works", "Use the packaged FFmpeg")
 
 
-def _fonts(folders: Sequence[Path]) -> Iterator[Finding]:
-    faces = fonts.catalogue(tuple(folders))
+def _fonts(folders: Sequence[Path], memory: Memory) -> Iterator[Finding]:
+    faces = fonts.catalogue(folders, memory)
     if not faces:
         yield Finding("fonts", Verdict.FAILED, "none found", "Install the package fontpkg-anton")
         return

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,20 +15,13 @@ from reelyard.domain.errors import BadMedia, Problem
 from reelyard.domain.job import Item, Job
 from reelyard.domain.media import MediaFacts
 from reelyard.engine.fonts import Face
+from reelyard.engine.memory import Memory
 from reelyard.engine.planner import Gathered, check
 from reelyard.engine.probe import probe
 
 PROBES_AT_ONCE = 4
 _FACTS_VERSION = "1"
 """Raise it when a probe finds out more, or otherwise, than before."""
-
-
-class Memory(Protocol):
-    """Where facts are kept between runs."""
-
-    def recall(self, *name: str) -> Any | None: ...
-
-    def keep(self, value: Any, *name: str) -> None: ...
 
 
 class Prober:
