@@ -56,6 +56,12 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
 
+    @field_validator("ffmpeg", "cache_dir", "log_dir")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        """FFmpeg runs in folders of its own."""
+        return None if value is None else value.expanduser().absolute()
+
     @property
     def cache_limit(self) -> int:
         return int(self.cache_limit_gb * 1_000_000_000)

@@ -6,6 +6,7 @@ it is about a failure; ``--json`` puts what a program reads on stdout, one JSON 
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import sys
@@ -41,6 +42,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one value a li
 def main() -> None:
     """The entry point: every error that Reelyard knows becomes a line and an exit code."""
     as_json = "--json" in sys.argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file name may be no text
     try:
         app()
     except ReelyardError as error:
@@ -50,7 +54,7 @@ def main() -> None:
 
 def _show_error(error: ReelyardError, *, as_json: bool) -> None:
     if not as_json:
-        sys.stderr.write(f"reelyard: {error}\n".encode("utf-8", "backslashreplace").decode())
+        sys.stderr.write(f"reelyard: {error}\n")
         return
     problems = error.problems if isinstance(error, JobRejected) else ()
     _say_json({
@@ -166,8 +170,10 @@ def _gb(size: object) -> str:
 
 @cache_app.command("clear")
 def cache_clear(as_json: AsJson = False) -> None:
-    """Drop every cached segment. Running jobs keep what they use."""
-    dropped = Reelyard(read_settings()).cache.clear()
+    """Drop every cached segment and remembered fact. Running jobs keep what they use."""
+    reelyard = Reelyard(read_settings())
+    dropped = reelyard.cache.clear()
+    reelyard.memory.clear()
     if as_json:
         _say_json({"dropped": dropped})
     else:

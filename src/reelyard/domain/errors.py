@@ -8,6 +8,7 @@
     ├── EncoderUnavailable        the encoder that was asked for does not work here
     ├── OutputRejected            a segment or film does not match its plan; it is not shown
     ├── OutOfDisk                 too little room for what the job needs
+    ├── StorageFailed             the disk or the operating system refused something
     ├── SettingsInvalid           a setting makes no sense
     └── Cancelled                 somebody stopped the job
 
@@ -117,6 +118,12 @@ class OutOfDisk(ReelyardError):
     """The disk has no room for what the job needs."""
 
     code = "out_of_disk"
+
+
+class StorageFailed(ReelyardError):
+    """The disk or the operating system refused something."""
+
+    code = "storage_failed"
 
 
 class SettingsInvalid(ReelyardError):

@@ -128,8 +128,10 @@ def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
     """The last key frame at or before frame ``number``: one packet in, one picture out."""
     stream = container.streams.video[0]
     codec = stream.codec_context
-    codec.thread_count = 1
-    codec.flush_buffers()
+    if codec.is_open:
+        codec.flush_buffers()
+    else:
+        codec.thread_count = 1
     container.seek(int(number / FRAME_RATE / (stream.time_base or Fraction(1))), stream=stream)
     packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
     frames = [*codec.decode(packet), *codec.decode(None)]

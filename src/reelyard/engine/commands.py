@@ -16,7 +16,7 @@ from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE
 from .demuxers import PROTOCOLS
 from .sound import LOUDNESS_TARGET, TRACK_OPTIONS
 
-_GRAPH_FLAGS = "sws_flags=bicubic+accurate_rnd+bitexact;"
+GRAPH_FLAGS = "sws_flags=bicubic+accurate_rnd+bitexact;"
 _PLAIN = ("-map_metadata", "-1", "-map_chapters", "-1", "-fflags", "+bitexact")
 _PCM = ("-f", "s16le", "-ar", str(SAMPLE_RATE))
 _METER = "ebur128=peak=true:framelog=quiet:target={target:.0f}"
@@ -34,7 +34,7 @@ def picture(recipe: PictureRecipe, encoding: Encoding, output: str) -> list[str]
     return [
         *("-copyts", "-filter_complex_threads", "1"),
         *inputs,
-        *("-filter_complex", _GRAPH_FLAGS + recipe.graph, "-map", "[picture]"),
+        *("-filter_complex", GRAPH_FLAGS + recipe.graph, "-map", "[picture]"),
         *encoding.options,
         *("-frames:v", str(recipe.frames), "-fps_mode", "passthrough", "-flags:v", "+bitexact"),
         *_PLAIN,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from reelyard.domain.errors import Cancelled, FFmpegFailed, FFmpegStalled
+from reelyard.domain.errors import Cancelled, FFmpegFailed, FFmpegStalled, OutOfDisk
 
 from . import processes
 
@@ -26,6 +26,7 @@ TAIL_LINES = 12
 STALL_SECONDS = 300.0
 _ALWAYS = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-progress", "pipe:1")
 _WATCH_SECONDS = 1.0
+_DISK_FULL = "No space left on device"
 
 
 class CommandLog(Protocol):
@@ -168,6 +169,8 @@ class FFmpeg:
             raise FFmpegStalled(
                 f"FFmpeg made no progress for {minutes:.0f} minutes", tail=said.tail
             )
+        if process.returncode and any(_DISK_FULL in line for line in said.errors):
+            raise OutOfDisk("the disk is full", remedy="Make room, then run again")
         if process.returncode:
             reason = said.errors[0] if said.errors else f"exit code {process.returncode}"
             raise FFmpegFailed(f"FFmpeg failed: {reason}", tail=said.errors or list(said.tail))

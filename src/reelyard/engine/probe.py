@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -39,16 +39,23 @@ SHORT_BY = Fraction(1, 2)
 """Seconds of picture that may be missing from what the header claims; at least 2 % of the claim."""
 
 
-def probe(path: Path) -> MediaFacts:
-    """The facts of one file. Raises BadMedia with what is wrong and what to do about it."""
+def _go_on() -> None:
+    """Nothing stops this probe."""
+
+
+def probe(path: Path, check: Callable[[], None] = _go_on) -> MediaFacts:
+    """The facts of one file. Raises BadMedia with what is wrong and what to do about it.
+
+    ``check`` is called again and again while a long file is read; it may raise to stop that.
+    """
     before = _stat(path)
-    head, fingerprint = _fingerprint(path)
+    head, fingerprint = _fingerprint(path, check)
     if before.st_size == 0:
         raise BadMedia("the file is empty", remedy="Copy it again", reason="empty")
     still = demuxers.still_demuxer(head)
     if still is None and (words := demuxers.disguise(head)):
         raise BadMedia(f"this is {words}", remedy="Name a media file", reason="not_media")
-    facts = _read(path, before, fingerprint, still)
+    facts = _read(path, before, fingerprint, still, check)
     if changed(path, before.st_size, before.st_mtime_ns):
         raise _changed()
     return facts
@@ -87,13 +94,14 @@ def head_of(path: Path) -> bytes:
         return file.read(demuxers.HEAD_BYTES)
 
 
-def _fingerprint(path: Path) -> tuple[bytes, str]:
+def _fingerprint(path: Path, check: Callable[[], None]) -> tuple[bytes, str]:
     """The first bytes, and a hash of all of them."""
     digest = hashlib.sha256()
     head = b""
     try:
         with path.open("rb", buffering=0) as file:
             while block := file.read(_BLOCK):
+                check()
                 head = head or block[: demuxers.HEAD_BYTES]
                 digest.update(block)
     except OSError as error:
@@ -102,7 +110,13 @@ def _fingerprint(path: Path) -> tuple[bytes, str]:
     return head, digest.hexdigest()
 
 
-def _read(path: Path, stat: os.stat_result, fingerprint: str, still: str | None) -> MediaFacts:
+def _read(
+    path: Path,
+    stat: os.stat_result,
+    fingerprint: str,
+    still: str | None,
+    check: Callable[[], None],
+) -> MediaFacts:
     if still and still != "mov":
         _check_still_size(path)
     with _opened(path, still) as container:
@@ -110,7 +124,7 @@ def _read(path: Path, stat: os.stat_result, fingerprint: str, still: str | None)
         _check_size(stream)
         kind = MediaKind.STILL if still else MediaKind.MOVING
         audio = _sound_stream(container) if kind is MediaKind.MOVING else None
-        spans, broken = _measure(container, stream, audio)
+        spans, broken = _measure(container, stream, audio, check)
         frame = _first_frame(path, still, stream.index)
         picture = spans[stream.index]
         video = _video_facts(stream, frame, picture, kind)
@@ -227,7 +241,10 @@ class _Span:
 
 
 def _measure(
-    container: InputContainer, video: VideoStream, audio: AudioStream | None
+    container: InputContainer,
+    video: VideoStream,
+    audio: AudioStream | None,
+    check: Callable[[], None],
 ) -> tuple[dict[int, _Span], str | None]:
     """Read every packet of the chosen streams; a file that breaks off ends where it breaks.
 
@@ -239,6 +256,7 @@ def _measure(
     broken: str | None = None
     try:
         for packet in container.demux(streams):
+            check()
             if packet.size == 0 or packet.is_corrupt or packet.is_discard:
                 continue
             encrypted = encrypted or packet.has_sidedata("encryption_info")

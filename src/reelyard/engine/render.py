@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reelyard.domain.chapters import Chapter, ffmetadata
-from reelyard.domain.errors import BadMedia, OutputRejected
+from reelyard.domain.errors import BadMedia, FFmpegFailed, OutputRejected
 from reelyard.domain.output import OutputForm
 from reelyard.domain.plan import Encoding, PictureRecipe, SoundRecipe, Source, TextOverlay
 from reelyard.domain.timeline import SAMPLES_PER_FRAME
@@ -73,7 +73,7 @@ def render_picture(
     if recipe.text:
         _lay_out(recipe.text, folder)
     output = folder / "segment.mp4"
-    said = run(commands.picture(recipe, encoding, output.name), folder, on_frames)
+    said = _reading(run, commands.picture(recipe, encoding, output.name), folder, on_frames)
     _check_unchanged(recipe.source)
     if recipe.logo:
         _check_unchanged(recipe.logo)
@@ -86,6 +86,27 @@ def render_picture(
         raise BadMedia(f"its picture breaks off: the segment {rejected.message.partition(' ')[2]}",
                        remedy=_DAMAGE_REMEDY, reason="damaged") from rejected  # fmt: skip
     return output, warnings
+
+
+def _reading(
+    run: Run, arguments: Sequence[str], folder: Path, on_frames: Callable[[int], None] | None
+) -> Said:
+    """Run FFmpeg on a source; where it gives up because of the source, that is BadMedia."""
+    try:
+        return run(arguments, folder, on_frames)
+    except FFmpegFailed as failure:
+        if any(sign in line for line in failure.tail for sign in _SOURCES_FAULT):
+            raise BadMedia(f"it can't be decoded: {failure.tail[0]}", remedy=_DAMAGE_REMEDY,
+                           reason="damaged") from failure  # fmt: skip
+        raise
+
+
+_SOURCES_FAULT = (
+    "exceeds maximum",  # FFmpeg's own limit of decoding errors
+    "Invalid data found when processing input",
+    "Error opening input",
+    "received no packets",
+)
 
 
 def _lay_out(text: TextOverlay, folder: Path) -> None:
@@ -125,7 +146,7 @@ def render_sound(
     """Render an item's sound in ``folder``: exactly its samples, raw; levelled if asked for."""
     prepare(folder)
     output = folder / "sound.pcm"
-    said = run(commands.sound(recipe, output.name), folder, on_frames)
+    said = _reading(run, commands.sound(recipe, output.name), folder, on_frames)
     _check_unchanged(recipe.source)
     _check_samples(output, recipe.samples)
     warnings = _judge(said, recipe.samples // SAMPLES_PER_FRAME)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ class Memory:
 
     def keep(self, value: Any, *name: str) -> None:
         atomic.write_text(self._path(name), json.dumps(value))
+
+    def clear(self) -> None:
+        """Forget everything."""
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, name: Sequence[str]) -> Path:
         raw = "\0".join(name).encode("utf-8", "surrogateescape")

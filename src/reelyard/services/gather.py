@@ -5,7 +5,7 @@ Problems of all items are collected, so that an operator corrects a job once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from reelyard.domain.job import Item, Job
 from reelyard.domain.media import MediaFacts
 from reelyard.engine.fonts import Face
 from reelyard.engine.memory import Memory
-from reelyard.engine.planner import Gathered, check
+from reelyard.engine.planner import Gathered
+from reelyard.engine.planner import check as contradictions
 from reelyard.engine.probe import probe
 
 PROBES_AT_ONCE = 4
@@ -32,13 +33,13 @@ class Prober:
         self._roots = tuple(root.resolve() for root in roots)
         self._adapter = TypeAdapter(MediaFacts)
 
-    def facts(self, path: Path) -> MediaFacts:
+    def facts(self, path: Path, check: Callable[[], None]) -> MediaFacts:
         """Raises BadMedia where the file can't be used."""
         self._check_allowed(path)
         name = self._name(path)
         if name and (kept := self._recall(name)):
             return kept
-        facts = probe(path)
+        facts = probe(path, check)
         fresh = self._name(path)
         if fresh:
             self._memory.keep(self._adapter.dump_python(facts, mode="json"), *fresh)
@@ -67,32 +68,49 @@ class Prober:
             return None
 
 
-def gather(job: Job, prober: Prober, faces: Sequence[Face]) -> tuple[list[Gathered], list[Problem]]:
-    """What could be gathered, in the job's order, and everything that is wrong with the rest."""
+def nothing() -> None:
+    """Nobody can stop this."""
+
+
+def gather(
+    job: Job, prober: Prober, faces: Sequence[Face], check: Callable[[], None] = nothing
+) -> tuple[list[Gathered], list[Problem]]:
+    """What could be gathered, in the job's order, and everything that is wrong with the rest.
+
+    ``check`` raises to stop it.
+    """
+
+    def find(path: Path) -> MediaFacts:
+        check()
+        return prober.facts(path, check)
+
     with ThreadPoolExecutor(PROBES_AT_ONCE, "probe") as pool:
-        found = list(pool.map(lambda item: _gather(item, prober, faces), job.items))
+        found = list(pool.map(lambda item: _gather(item, find, faces), job.items))
     gathered = [one for one in found if isinstance(one, Gathered)]
     problems = [problem for one in found if isinstance(one, list) for problem in one]
     return gathered, problems
 
 
-def _gather(item: Item, prober: Prober, faces: Sequence[Face]) -> Gathered | list[Problem]:
+Find = Callable[[Path], MediaFacts]
+
+
+def _gather(item: Item, find: Find, faces: Sequence[Face]) -> Gathered | list[Problem]:
     problems: list[Problem] = []
-    facts = _facts(item, item.path, item.named, "path", prober, problems)
+    facts = _facts(item, item.path, item.named, "path", find, problems)
     logo = None
     if item.logo_path:
-        logo = _facts(item, item.logo_path, item.logo_path, "logo_path", prober, problems)
+        logo = _facts(item, item.logo_path, item.logo_path, "logo_path", find, problems)
     if facts is None or problems:
         return problems
     gathered = Gathered(item=item, facts=facts, logo=logo)
-    return check(gathered, faces) or gathered
+    return contradictions(gathered, faces) or gathered
 
 
 def _facts(
-    item: Item, path: str, named: str, field: str, prober: Prober, problems: list[Problem]
+    item: Item, path: str, named: str, field: str, find: Find, problems: list[Problem]
 ) -> MediaFacts | None:
     try:
-        return prober.facts(Path(path))
+        return find(Path(path))
     except BadMedia as error:
         problems.append(media_problem(error, item.position, named, field))
         return None

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reelyard.domain.errors import BadMedia, Cancelled, FFmpegFailed, Problem
+from reelyard.domain.errors import BadMedia, Cancelled, FFmpegFailed, Problem, printable
 from reelyard.domain.plan import PictureSegment, Plan, SoundSegment
 from reelyard.domain.timeline import SAMPLES_PER_FRAME
 from reelyard.engine import render
@@ -151,23 +151,27 @@ class Pieces:
             self._meter.have("track", frames, TRACK)
             return []
         tasks = []
-        unique = {one.key: one for one in self._plan.sound if one.recipe}
-        for segment in unique.values():
-            if self._taken(segment.key, SOUND_SUFFIX, self._pcm(segment)):
-                self._meter.have(segment.key, segment.samples // SAMPLES_PER_FRAME, SOUND)
+        heard = Counter(one.key for one in self._plan.sound)
+        for segment in {one.key: one for one in self._plan.sound}.values():
+            times = heard[segment.key]
+            if not segment.recipe or self._taken(segment.key, SOUND_SUFFIX, self._pcm(segment)):
+                covered = times * segment.samples // SAMPLES_PER_FRAME
+                self._meter.have(segment.key, covered, SOUND)
             else:
                 self._sounds_missing.add(segment.key)
-                tasks.append(self._sound_task(segment))
+                tasks.append(self._sound_task(segment, times))
         return tasks or [self._track]
 
-    def _sound_task(self, segment: SoundSegment) -> Callable[[], None]:
+    def _sound_task(self, segment: SoundSegment, times: int) -> Callable[[], None]:
         recipe = segment.recipe
         assert recipe is not None
 
         def task() -> None:
             folder = self._folder / f"sound-{segment.key[:16]}"
-            watch = self._meter.watch(segment.key, segment.samples // SAMPLES_PER_FRAME, SOUND)
+            frames = segment.samples // SAMPLES_PER_FRAME
+            watch = self._meter.watch(segment.key, frames, SOUND, times)
             made, notes = render.render_sound(self._run, recipe, folder, watch)
+            watch(frames)
             self._keep(segment.key, SOUND_SUFFIX, made, self._pcm(segment), {"notes": notes})
             self._log.step(f"rendered item {segment.position} sound: {segment.samples} samples")
             if self._last_sound(segment.key):
@@ -230,10 +234,8 @@ class Pieces:
         except BadMedia as error:
             problem = media_problem(error, position, named)
         except FFmpegFailed as error:
-            if self._run.stop.is_set:
-                raise Cancelled from error
-            problem = Problem(code=error.code, message=error.message, remedy=error.remedy,
-                              position=position, field="path", file=named)  # fmt: skip
+            error.message = f"item {position}, {printable(named)}: {error.message}"
+            raise
         else:
             return
         with self._lock:

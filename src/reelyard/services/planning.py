@@ -10,7 +10,7 @@ from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
 from reelyard.engine.planner import Workshop, make_plan, without
 
-from .gather import Prober, gather
+from .gather import Prober, gather, nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,14 +32,16 @@ class Planning:
     prober: Prober
     workshop: Callable[[Job], Workshop]
 
-    def prepare(self, job: Job, bad: Sequence[Problem] = ()) -> Prepared:
+    def prepare(
+        self, job: Job, bad: Sequence[Problem] = (), check: Callable[[], None] = nothing
+    ) -> Prepared:
         """Plan a job, knowing that rendering found ``bad`` items.
 
         Raises JobRejected with all problems, unless the job says to leave such items out.
         """
         workshop = self.workshop(job)
         asked = without(job, {one.position for one in bad if one.position is not None})
-        gathered, found = gather(asked, self.prober, workshop.faces)
+        gathered, found = gather(asked, self.prober, workshop.faces, check)
         problems = [*bad, *found]
         if problems and (job.on_bad_item is OnBadItem.FAIL or not gathered):
             raise JobRejected(problems)

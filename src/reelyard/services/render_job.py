@@ -5,6 +5,7 @@ Nothing is seen before it was checked: the film appears under its name whole, as
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -13,7 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from reelyard.domain.chapters import Chapter, chapters_of, tiled, youtube_list, youtube_shows
-from reelyard.domain.errors import JobRejected, OutOfDisk, OutputRejected, Problem, ReelyardError
+from reelyard.domain.errors import (
+    JobRejected,
+    OutOfDisk,
+    OutputRejected,
+    Problem,
+    ReelyardError,
+    StorageFailed,
+)
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
 from reelyard.domain.timeline import FRAME_RATE
@@ -81,6 +89,9 @@ class RenderJob:
             self.cache.trim()
             log.step(f"done in {done.seconds:.1f} s")
             return done
+        except OSError as error:
+            log.step(f"failed: {error}")
+            raise storage_error(error) from error
         except ReelyardError as error:
             log.step(f"failed: {error}")
             for line in getattr(error, "tail", ()):
@@ -114,7 +125,7 @@ class _Attempt:
         bad: list[Problem] = []
         while True:
             self.meter.stage(Stage.PROBING)
-            prepared = self.using.planning.prepare(self.job, bad)
+            prepared = self.using.planning.prepare(self.job, bad, stop.check)
             self._log_plan(prepared)
             self._check_room(prepared.plan)
             pieces = self._pieces(prepared.plan, stop.child(), len(bad))
@@ -236,11 +247,24 @@ def _chapters(plan: Plan) -> Sequence[Chapter]:
     return chapters_of(plan.items)
 
 
+def storage_error(error: OSError) -> ReelyardError:
+    """What an operating system's error means to an operator."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutOfDisk(f"the disk is full{where}", remedy=_ROOM_REMEDY)
+    return StorageFailed(
+        f"{error.strerror or error}{where}", remedy="Check the disk and its permissions"
+    )
+
+
+_ROOM_REMEDY = "Make room, run reelyard cache clear, or let REELYARD_CACHE_DIR name another disk"
+
+
 def _check_free(free: int, needs: int, folder: Path) -> None:
     if free < needs:
         raise OutOfDisk(
             f"{folder} has {free / 1e9:.1f} GB free, and the job needs {needs / 1e9:.1f} GB",
-            remedy="Make room, run reelyard cache clear, or let REELYARD_CACHE_DIR name another disk",
+            remedy=_ROOM_REMEDY,
         )
 
 

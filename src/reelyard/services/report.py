@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -40,6 +41,7 @@ def report(
         "video_count": job.video_count,
         "total_duration": film.duration,
         "processing_time": round(seconds, 3),
+        "cpu_seconds": cpu_seconds(),
         "encoder": plan.encoding.encoder,
         "ffmpeg": plan.encoding.ffmpeg_version,
         "target": _target(plan.form),
@@ -97,6 +99,15 @@ def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
     if film.buffer_underflows:
         found.append(f"{film.buffer_underflows} frames come late at {form.max_rate / 1e6:.0f} Mb/s")
     return found
+
+
+def cpu_seconds() -> dict[str, float]:
+    """CPU time so far: this process's own, and that of the FFmpegs it ran."""
+    used = os.times()
+    return {
+        "own": round(used.user + used.system, 3),
+        "ffmpeg": round(used.children_user + used.children_system, 3),
+    }
 
 
 def as_text(document: dict[str, Any]) -> str:

@@ -1,0 +1,52 @@
+# Everything is set up by the targets themselves: Python 3.11 or later and make are all that is needed first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+
+.PHONY: demo test lint bench bench-encoding clean
+
+demo: $(VENV)/.runs
+	$(BIN)/python -m demo
+
+test: lint
+	$(BIN)/coverage run -m pytest tests/unit
+	$(BIN)/coverage report --fail-under=100 --include='src/reelyard/domain/*,$(PURE)'
+	$(BIN)/python -m pytest -n 2 tests/media tests/acceptance
+
+# The parts of the engine that decide and do nothing else; their tests reach every branch.
+engine := src/reelyard/engine
+PURE := $(engine)/picture.py,$(engine)/sound.py,$(engine)/text.py,$(engine)/commands.py,$(engine)/planner.py,$(engine)/demuxers.py,$(engine)/loudness.py
+
+lint: $(VENV)/.develops
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.develops
+	$(BIN)/python -m bench
+
+bench-encoding: $(VENV)/.develops
+	$(BIN)/python -m bench.encoding
+
+$(VENV)/.runs: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(MAKE) --no-print-directory venv-package
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.develops: $(VENV)/.runs
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+# Debian keeps venv in a package of its own.
+.PHONY: venv-package
+venv-package:
+	rm -rf $(VENV)
+	$$(test "$$(id -u)" = 0 || echo sudo) apt-get update -q
+	$$(test "$$(id -u)" = 0 || echo sudo) apt-get install -qy python3-venv
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

@@ -1,0 +1,172 @@
+"""Fixtures: clips made with FFmpeg, a Reelyard of its own per test, the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from reelyard.bootstrap import Reelyard
+from reelyard.engine.discover import find_ffmpeg
+from reelyard.files.memory import Memory
+from reelyard.services.job_file import parse_job
+from reelyard.services.progress import Watcher
+from reelyard.services.render_job import Rendered
+from reelyard.settings import Settings
+
+REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
+
+
+@pytest.fixture(autouse=True)
+def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No setting of the person who runs the tests gets in, and nothing of theirs is touched."""
+    for name in list(os.environ):
+        if name.startswith("REELYARD_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("REELYARD_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("REELYARD_LOG_DIR", str(tmp_path / "logs"))
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Makes clips with the packaged FFmpeg, each once per test session."""
+
+    folder: Path
+    ffmpeg: Path
+
+    def make(self, name: str, *arguments: str) -> Path:
+        """The clip that ``ffmpeg ARGUMENTS name`` makes."""
+        path = self.folder / name
+        if not path.exists():
+            self.run(*arguments, str(path))
+        return path
+
+    def run(self, *arguments: str) -> str:
+        """Run FFmpeg and return what it wrote to stderr; it has to succeed."""
+        argv = [str(self.ffmpeg), "-hide_banner", "-nostdin", "-y", *arguments]
+        done = subprocess.run(argv, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr.decode("utf-8", "replace")
+        return done.stderr.decode("utf-8", "replace")
+
+    def video(
+        self, name: str, *, size: str = "320x180", rate: str = "30", seconds: float = 2,
+        sound: bool = True, picture: str = "testsrc2", options: tuple[str, ...] = (),
+    ) -> Path:  # fmt: skip
+        """A small clip of a moving test picture, with a tone."""
+        source = f"{picture}=size={size}:rate={rate}:duration={seconds}"
+        tone = f"sine=frequency=440:sample_rate=48000:duration={seconds}"
+        inputs = ["-f", "lavfi", "-i", source]
+        if sound:
+            inputs += ["-f", "lavfi", "-i", tone]
+        coding = options or ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
+        return self.make(name, *inputs, *coding)
+
+    def picture(self, name: str, *, size: str = "320x180", options: tuple[str, ...] = ()) -> Path:
+        """A still test picture."""
+        source = f"testsrc2=size={size}:rate=1:duration=1"
+        return self.make(name, "-f", "lavfi", "-i", source, "-frames:v", "1", "-update", "1", *options)
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    folder = tmp_path_factory.mktemp("clips")
+    ffmpeg = find_ffmpeg(None, Memory(folder / "memory"))
+    return Clips(folder, ffmpeg.executable)
+
+
+@dataclass(frozen=True)
+class Studio:
+    """A Reelyard with a cache of its own."""
+
+    folder: Path
+
+    def settings(self, **changes: Any) -> Settings:
+        own = {"cache_dir": self.folder / "cache", "log_dir": self.folder / "logs"}
+        return Settings(**{**own, **changes})
+
+    def reelyard(self, at_once: int | None = None, **changes: Any) -> Reelyard:
+        return Reelyard(self.settings(**changes), encoder="libx264", at_once=at_once)
+
+    def render(
+        self,
+        *items: dict[str, Any],
+        output: str = "film.mp4",
+        watcher: Watcher | None = None,
+        at_once: int | None = None,
+        settings: dict[str, Any] | None = None,
+        **job: Any,
+    ) -> Rendered:
+        """Render items (as in a job file) to ``output`` in this studio's folder."""
+        document = {"channel_name": "Tests", "items": list(items), **job}
+        reelyard = self.reelyard(at_once, **(settings or {}))
+        parsed = parse_job(json.loads(json.dumps(document, default=str)), self.folder)
+        return reelyard.render_job(parsed, self.folder / output, watcher)
+
+
+@pytest.fixture
+def studio(tmp_path: Path) -> Studio:
+    return Studio(tmp_path)
+
+
+Cli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """Run the real command line; its environment is this test's."""
+
+    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        argv = [sys.executable, "-m", "reelyard", *map(str, arguments)]
+        settled = {"cwd": tmp_path, "timeout": 300, **options}
+        return subprocess.run(
+            argv, capture_output=True, text=True, encoding="utf-8", errors="surrogateescape",
+            check=False, stdin=subprocess.DEVNULL, **settled,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def write_job(tmp_path: Path) -> Callable[..., Path]:
+    """Write a job file and return its path."""
+
+    def write(*items: dict[str, Any], name: str = "job.json", **job: Any) -> Path:
+        path = tmp_path / name
+        document = {"channel_name": "Tests", "items": list(items), **job}
+        path.write_text(json.dumps(document, default=str))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def real_media() -> Path | None:
+    """The folder of real clips, where there is one."""
+    return REAL_MEDIA if REAL_MEDIA.is_dir() else None
+
+
+@pytest.fixture
+def still_running() -> Iterator[None]:
+    """Fails if the test leaves an FFmpeg of its own behind."""
+    before = _ffmpegs()
+    yield
+    assert _ffmpegs() <= before
+
+
+def _ffmpegs() -> set[int]:
+    found = set()
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"ffmpeg" in entry.read_bytes().split(b"\0")[0]:
+                found.add(int(entry.parent.name))
+        except OSError:
+            continue
+    return found
