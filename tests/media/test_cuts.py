@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -26,7 +25,7 @@ from reelyard.engine.picture import FONTS_DIR, TEXT_FILE
 from reelyard.services.job_file import parse_job
 from tests.conftest import Clips, Studio
 
-from .measure import plane_of, decoded
+from .measure import decoded, plane_of
 
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p")
 X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

@@ -279,8 +279,8 @@ def test_changed_bytes_change_the_keys() -> None:
 
 
 @given(
-    seconds=st.lists(st.fractions(Fraction(1, 100), 200, max_denominator=1001), max_size=8),
-    limit=st.integers(1, 700),
+    seconds=st.lists(st.fractions(Fraction(1, 100), 60, max_denominator=1001), max_size=8),
+    limit=st.integers(20, 700),
 )
 def test_segments_tile_every_item_and_items_tile_the_film(
     seconds: list[Fraction], limit: int

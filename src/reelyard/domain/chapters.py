@@ -55,8 +55,15 @@ def ffmetadata(chapters: Iterable[Chapter]) -> str:
 
 
 def _escape(title: str) -> str:
-    one_line = " ".join(title.split())
-    return "".join(f"\\{char}" if char in "=;#\\" else char for char in one_line)
+    one_line = plain_title(title)
+    escaped = "".join(f"\\{char}" if char in "=;#\\" else char for char in one_line)
+    # FFmpeg takes a backslash before a line's end for one that goes on, however it is escaped.
+    return escaped + " " if escaped.endswith("\\") else escaped
+
+
+def plain_title(title: str) -> str:
+    """The title on one line; FFmpeg would end it at a zero byte."""
+    return " ".join(title.replace("\0", "").split())
 
 
 def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
@@ -76,7 +83,7 @@ def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
         else:
             start, title = entries[-1]
             entries[-1] = (start, f"{title} / {chapter.title}")
-    return "".join(f"{clock(start)} {' '.join(title.split())}\n" for start, title in entries)
+    return "".join(f"{clock(start)} {plain_title(title)}\n" for start, title in entries)
 
 
 def youtube_shows(listing: str) -> bool:

@@ -57,10 +57,10 @@ class Problem:
     def __str__(self) -> str:
         where = "job" if self.position is None else f"item {self.position}"
         if self.field:
-            where += f", {self.field}"
+            where += f", {printable(self.field)}"
         if self.file:
             where += f", {printable(self.file)}"
-        return f"{where}: {self.message}. {self.remedy}."
+        return f"{where}: {printable(self.message)}. {printable(self.remedy)}."
 
 
 class JobRejected(ReelyardError):

@@ -19,7 +19,7 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from reelyard.domain.chapters import Chapter
+from reelyard.domain.chapters import Chapter, plain_title
 from reelyard.domain.errors import OutputRejected
 from reelyard.domain.output import OutputForm
 from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, round_half_up, samples_in
@@ -139,6 +139,21 @@ def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
     return frames[0] if frames else None
 
 
+def check_track(path: Path, samples: int) -> None:
+    """The film's encoded sound: its length, sample rate and channels."""
+    with _opened(path) as container:
+        found, _ = _measure_sound(container, path)
+        sound = container.streams.audio[0]
+        if found != samples:
+            raise _rejected(path, f"has {found} samples of sound instead of {samples}")
+        _check_sound_form(sound.codec_context.sample_rate, sound.channels, path)
+
+
+def _check_sound_form(sample_rate: int, channels: int, path: Path) -> None:
+    if (sample_rate, channels) != (SAMPLE_RATE, 2):
+        raise _rejected(path, f"has sound of {sample_rate} Hz, {channels} channels")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilmFacts:
     """What was measured of a finished film. Rates in bits a second, durations in seconds."""
@@ -210,19 +225,18 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Cha
 def _check_chapters(container: InputContainer, chapters: Sequence[Chapter], path: Path) -> None:
     found = [
         (
-            one["metadata"].get("title"),
+            str(one["metadata"].get("title", "")).rstrip(),
             round_half_up(one["start"] * (one["time_base"] or Fraction(0)) * FRAME_RATE),
         )
         for one in container.chapters()
     ]
-    wanted = [(" ".join(one.title.split()), one.start) for one in chapters]
+    wanted = [(plain_title(one.title), one.start) for one in chapters]
     if found != wanted:
         raise _rejected(path, f"has chapters {found} instead of {wanted}")
 
 
 def _check_delivery(facts: FilmFacts, form: OutputForm, path: Path) -> None:
-    if (facts.sample_rate, facts.channels) != (SAMPLE_RATE, 2):
-        raise _rejected(path, f"has sound of {facts.sample_rate} Hz, {facts.channels} channels")
+    _check_sound_form(facts.sample_rate, facts.channels, path)
     if not facts.moov_first:
         raise _rejected(path, "has its index at the end")
     if facts.video_bit_rate > form.max_rate:

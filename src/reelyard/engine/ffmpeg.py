@@ -26,6 +26,7 @@ TAIL_LINES = 12
 STALL_SECONDS = 300.0
 _ALWAYS = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+info", "-progress", "pipe:1")
 _WATCH_SECONDS = 1.0
+_PATIENCE = 1.0
 _DISK_FULL = "No space left on device"
 
 
@@ -41,7 +42,8 @@ class StopSignal:
     """Stops a job: ends its FFmpeg processes at once and refuses to start more."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Re-entrant: a signal may arrive, and call stop(), while this very thread holds it.
+        self._lock = threading.RLock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._children: list[StopSignal] = []
         self._set = False
@@ -49,9 +51,9 @@ class StopSignal:
     def stop(self) -> None:
         with self._lock:
             self._set = True
-            for process in self._running:
+            for process in tuple(self._running):
                 processes.kill(process)
-            for child in self._children:
+            for child in tuple(self._children):
                 child.stop()
 
     def child(self) -> StopSignal:
@@ -185,11 +187,12 @@ class FFmpeg:
     ) -> tuple[Said, bool]:
         said = Said()
         watch = _StallWatch(process, self._stall_seconds)
-        helpers = [threading.Thread(target=_drain, args=(process, said, log), daemon=True)]
-        if feed is not None:
-            helpers.append(threading.Thread(target=_pump, args=(process, feed), daemon=True))
-        helpers.append(threading.Thread(target=watch.run, daemon=True))
-        for helper in helpers:
+        pump = None if feed is None else _Pump(process, feed)
+        helpers = [
+            threading.Thread(target=_drain, args=(process, said, log), daemon=True),
+            threading.Thread(target=watch.run, daemon=True),
+        ]
+        for helper in [*helpers, *([pump] if pump else [])]:
             helper.start()
         try:
             _follow(process, watch, on_frames)
@@ -199,6 +202,10 @@ class FFmpeg:
             watch.done.set()
             for helper in helpers:
                 helper.join()
+        if pump:
+            pump.join(_PATIENCE)  # not for ever: what feeds it may be stuck itself
+            if pump.failure:
+                raise pump.failure
         return said, watch.stalled
 
 
@@ -258,16 +265,28 @@ def _drain(process: subprocess.Popen[bytes], said: Said, log: CommandLog | None)
                 log.said(line)
 
 
-def _pump(process: subprocess.Popen[bytes], feed: Iterable[bytes]) -> None:
-    assert process.stdin is not None
-    with process.stdin as stream:
-        for block in feed:
-            view = memoryview(block)
-            while view:
-                try:
-                    view = view[stream.write(view) :]
-                except BrokenPipeError:
-                    return  # FFmpeg ended early; its exit code and its words say why
+class _Pump(threading.Thread):
+    """Feeds FFmpeg's stdin. When the feed breaks, FFmpeg is killed: half a feed is no feed."""
+
+    def __init__(self, process: subprocess.Popen[bytes], feed: Iterable[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._process = process
+        self._feed = feed
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        assert self._process.stdin is not None
+        try:
+            with self._process.stdin as stream:
+                for block in self._feed:
+                    view = memoryview(block)
+                    while view:
+                        view = view[stream.write(view) :]
+        except BrokenPipeError:
+            return  # FFmpeg ended early; its exit code and its words say why
+        except Exception as failure:  # noqa: BLE001 - raised again by the thread that waits
+            self.failure = failure
+            processes.kill(self._process)
 
 
 def environment(cwd: Path | None) -> dict[str, str]:

@@ -22,7 +22,7 @@ from .memory import Memory
 
 PACKAGES = ("fontpkg-anton", "fontpkg-oswald", "fontpkg-noto-sans")
 SUFFIXES = frozenset({".ttf", ".otf", ".ttc"})
-_INVISIBLE = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}\N{VARIATION SELECTOR-16}")
+_INVISIBLE = animation.JOINERS | {"\N{VARIATION SELECTOR-16}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +75,18 @@ def _face(path: Path) -> Face:
         family = font["name"].getBestFamilyName() or path.stem
         points = frozenset(font.getBestCmap() or ())
     fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Face(str(family), Font(path=str(path), fingerprint=fingerprint), points)
+    return Face(_plain(str(family)), Font(path=str(path), fingerprint=fingerprint), points)
+
+
+def _plain(family: str) -> str:
+    """A family's name as an ASS document can hold it; libass compares names letter by letter."""
+    return "".join(char for char in family if char.isprintable() and char not in ",{}\\")
 
 
 def overlay(text: str, seconds: Fraction, faces: Sequence[Face]) -> TextOverlay:
     """The animated text for a clip of ``seconds`` (a Fraction), with the fonts that it uses."""
     styled = [(letter, _chosen(letter, faces)) for letter in animation.letters(text)]
-    used = {face.family: face.font for _, face in styled}
+    used = {face.font.fingerprint: face.font for _, face in styled}
     drawn = [(letter, face.family) for letter, face in styled]
     document = animation.document(drawn, seconds)
     return TextOverlay(document=document, fonts=tuple(used[name] for name in sorted(used)))

@@ -106,7 +106,7 @@ def _check_trim(item: Item, facts: MediaFacts) -> list[Problem]:
     if facts.kind is MediaKind.STILL or item.item_type is ItemType.IMAGE:
         return []
     holds = f"the clip holds {float(span):.2f} s of picture"
-    if item.start is not None and item.start > span - SHORTEST_TRIM:
+    if item.start and item.start > span - SHORTEST_TRIM:
         return [_problem(item, "trim_outside", "start", holds, "Start earlier", item.named)]
     if item.end is not None and item.end > span + SHORTEST_TRIM:
         return [_problem(item, "trim_outside", "end", holds,

@@ -174,13 +174,15 @@ def _check_samples(path: Path, samples: int) -> None:
 def render_track(
     run: Run,
     pcm: Iterable[bytes],
+    samples: int,
     folder: Path,
     on_frames: Callable[[int], None] | None = None,
 ) -> tuple[Path, Loudness]:
-    """Encode the whole film's sound once; the file and how loud it is."""
+    """Encode the whole film's sound once, and check it; the file and how loud it is."""
     prepare(folder)
     output = folder / commands.TRACK_FILE
     said = run(commands.track(output.name), folder, on_frames, pcm)
+    checks.check_track(output, samples)
     return output, read_summary(said.lines)
 
 

@@ -24,6 +24,7 @@ CYCLE_MS = 20_000
 MOST_LETTERS = (SHOWN_MS - FADE_MS) // LETTER_MS + 1
 """More letters would still be appearing when the text goes."""
 
+JOINERS = frozenset("\N{ZERO WIDTH JOINER}\N{ZERO WIDTH NON-JOINER}")
 _WORD_JOINER = "\N{WORD JOINER}"  # invisible; parts a backslash from what could follow it
 
 _HEADER = """\
@@ -50,10 +51,13 @@ Format: Layer, Start, End, Style, Name, MarginL, MarginR, MarginV, Effect, Text
 def letters(text: str) -> list[str]:
     """What a reader would call letters (grapheme clusters), spaces too; any white space is one.
 
-    Control characters are dropped: they draw nothing, and some would.
+    Control characters are dropped: they draw nothing, and some would. Joiners stay: they shape others.
     """
-    visible = "".join(char if char.isprintable() else " " for char in text)
-    return list(regex.findall(r"\X", " ".join(visible.split())))
+    visible = "".join(
+        char for char in text if char.isprintable() or char.isspace() or char in JOINERS
+    )
+    found = regex.findall(r"\X", " ".join(visible.split()))
+    return [letter for letter in found if letter.strip("".join(JOINERS))]
 
 
 def document(styled: Sequence[tuple[str, str]], duration: Fraction) -> str:
@@ -95,6 +99,7 @@ def _tagged(styled: Sequence[tuple[str, str]]) -> Iterator[str]:
 
 def literal(letter: str) -> str:
     """The letter as ASS draws it, whatever it is."""
-    if letter == "\\":
-        return letter + _WORD_JOINER
-    return f"\\{letter}" if letter in "{}" else letter
+    return "".join(_LITERAL.get(char, char) for char in letter)
+
+
+_LITERAL = {"{": "\\{", "}": "\\}", "\\": "\\" + _WORD_JOINER}

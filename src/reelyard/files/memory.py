@@ -25,7 +25,7 @@ class Memory:
     def recall(self, *name: str) -> Any | None:
         try:
             return json.loads(self._path(name).read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
 
     def keep(self, value: Any, *name: str) -> None:

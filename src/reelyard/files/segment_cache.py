@@ -13,6 +13,7 @@ lock, and nothing can be left in a state that has to be repaired.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -76,6 +77,7 @@ class SegmentCache:
         path.parent.mkdir(parents=True, exist_ok=True)
         size = made.stat().st_size
         note = {"sha256": atomic.digest(made), "size": size, "facts": dict(facts)}
+        note["seal"] = _seal(note)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
         try:
             atomic.link(made, temporary)
@@ -109,7 +111,7 @@ class SegmentCache:
         entries = list(self.entries())
         for entry in entries:
             self._drop(entry.path)
-        self._sweep(older_than=0)
+        self._sweep()
         return len(entries)
 
     def free_bytes(self) -> int:
@@ -121,8 +123,8 @@ class SegmentCache:
         try:
             note = json.loads(note_path.read_bytes())
             size, used = path.stat().st_size, note_path.stat().st_mtime
-            whole = note["size"] == size and isinstance(note["sha256"], str)
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            whole = note["size"] == size and note.pop("seal") == _seal(note)
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
         key = path.name.partition(".")[0]
         return Entry(key=key, path=path, size=size, used=used, note=note) if whole else None
@@ -136,9 +138,9 @@ class SegmentCache:
         _note_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
-    def _sweep(self, older_than: float = _ABANDONED_SECONDS) -> None:
+    def _sweep(self) -> None:
         """Remove what a killed process left behind: temporary names, bytes without a note."""
-        horizon = time.time() - older_than
+        horizon = time.time() - _ABANDONED_SECONDS
         for path in (self.root / "entries").glob("*/*"):
             abandoned = path.name.endswith(".part") or not (
                 path.name.endswith(_NOTE) or _note_of(path).exists()
@@ -148,6 +150,11 @@ class SegmentCache:
                     path.unlink()
             except FileNotFoundError:
                 continue  # another process swept it
+
+
+def _seal(note: Mapping[str, Any]) -> str:
+    """A checksum of everything else in a note."""
+    return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
 
 
 def _note_of(path: Path) -> Path:

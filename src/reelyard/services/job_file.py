@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import uuid
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
@@ -39,7 +40,7 @@ class ItemDocument(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item_type: ItemType
-    position: Annotated[int, Field(ge=1)] | None = None
+    position: Annotated[int, Field(ge=1, le=MOST_ITEMS)] | None = None
     path: PathText | None = None
     video_id: Name | None = None
     duration: Annotated[float, Field(gt=0, le=LONGEST_STILL, allow_inf_nan=False)] | None = None
@@ -80,8 +81,8 @@ def parse_job(document: object, folder: Path) -> Job:
     raw_items = document.get("items")
     items = raw_items if isinstance(raw_items, list) else []
     documents = [_item(raw, n, problems) for n, raw in enumerate(items[:MOST_ITEMS], 1)]
-    problems += _position_problems(items)
     found = [one for one in documents if one is not None]
+    problems += _position_problems(found)
     if problems or job is None:
         raise JobRejected(sorted(problems, key=lambda problem: problem.position or 0))
     numbered = [(one.position or n, one) for n, one in enumerate(found, 1)]
@@ -121,10 +122,18 @@ def _exact(seconds: float | None) -> Fraction | None:
 
 
 def _absolute(named: str, folder: Path) -> str:
-    """A local path; ``file:`` addresses with %XX stand for names that are no text."""
-    if named.startswith("file://"):
-        named = unquote_to_bytes(named.removeprefix("file://")).decode("utf-8", "surrogateescape")
-    return str(folder / Path(named).expanduser())
+    path = Path(_decoded(named))
+    try:
+        return str(folder / path.expanduser())
+    except RuntimeError:
+        return str(folder / path)  # nobody here is called so: the tilde belongs to the name
+
+
+def _decoded(named: str) -> str:
+    """``file:`` addresses with %XX stand for names that are no text."""
+    if not named.startswith("file://"):
+        return named
+    return unquote_to_bytes(named.removeprefix("file://")).decode("utf-8", "surrogateescape")
 
 
 def _load(path: Path) -> object:
@@ -139,36 +148,67 @@ def _load(path: Path) -> object:
         message = f"{path} is not a text file in UTF-8"
         raise JobRejected([_problem("not_text", message, "Save it as UTF-8")]) from error
     try:
-        return json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506
-    except (ValueError, yaml.YAMLError, RecursionError) as error:
-        where = " ".join(str(error).split())
+        if path.suffix == ".json":
+            return json.loads(text, object_pairs_hook=_once)
+        return yaml.load(text, _Loader)  # noqa: S506
+    except _NOT_UNDERSTOOD as error:
+        where = " ".join(str(error).split()) or type(error).__name__
         message = f"{path} can't be understood: {where}"
         raise JobRejected([_problem("syntax", message, "Correct the place it names")]) from error
+
+
+_NOT_UNDERSTOOD = (
+    ValueError,
+    RecursionError,
+    yaml.YAMLError,
+    # What PyYAML's own constructors raise for a scalar that does not fit its tag.
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which a field can't be given twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(
+            name for name, count in Counter(name for name, _ in pairs).items() if count > 1
+        )
+        raise ValueError(f"{twice!r} is given twice")
+    return found
 
 
 class _Loader(yaml.SafeLoader):
     """Safe YAML in which a field can't be given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        names = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for name in names:
-            if isinstance(name, Hashable) and names.count(name) > 1:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{name!r} is given twice", node.start_mark
-                )
+        if isinstance(node, yaml.MappingNode):
+            plain = (key for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            names = Counter((key.tag, key.value) for key in plain if key.tag != _MERGE)
+            for (_, name), count in names.items():
+                if count > 1:
+                    message = f"{name!r} is given twice"
+                    raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
         return super().construct_mapping(node, deep)
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+
+
 def _item(raw: object, number: int, problems: list[Problem]) -> ItemDocument | None:
-    position = number
     if not isinstance(raw, dict):
         problems.append(_problem("not_an_item", "an item is a list of fields",
-                                 "Give it item_type and path", position))  # fmt: skip
+                                 "Give it item_type and path", number))  # fmt: skip
         return None
-    if isinstance(raw.get("position"), int):
-        position = raw["position"]
-    problems += [rule_problem for rule in _RULES for rule_problem in rule(raw, position)]
-    return _validated(ItemDocument, raw, position, problems)
+    given = raw.get("position")
+    position = given if isinstance(given, int) and 1 <= given <= MOST_ITEMS else number
+    found: list[Problem] = [problem for rule in _RULES for problem in rule(raw, position)]
+    document = _validated(ItemDocument, raw, position, found)
+    if document:
+        found += _trim_rule(document, position)
+    problems += found
+    return None if found else document
 
 
 def _validated(
@@ -196,10 +236,23 @@ def _words(kind: str, message: str, value: object) -> str:
         return "is missing"
     if kind == "extra_forbidden":
         return "is not a field that is known here"
-    shown = repr(value)
-    return (
-        f"{message[0].lower()}{message[1:]}, not {shown if len(shown) < 60 else shown[:57] + '...'}"
-    )
+    return f"{message[0].lower()}{message[1:]}, not {_shown(value)}"
+
+
+def _shown(value: object) -> str:
+    """A value in a message: short, whatever somebody wrote, and nothing of what is nested in it."""
+    if isinstance(value, dict):
+        return "a list of fields"
+    if isinstance(value, list | tuple | set):
+        return "a list"
+    if isinstance(value, int) and abs(value) > _LARGEST_SHOWN:
+        return "a number that large"
+    shown = repr(value[:_LONGEST_SHOWN] if isinstance(value, str) else value)
+    return shown if len(shown) <= _LONGEST_SHOWN else shown[: _LONGEST_SHOWN - 3] + "..."
+
+
+_LARGEST_SHOWN = 10**12
+_LONGEST_SHOWN = 60
 
 
 def _remedy(kind: str, field: str, document: type[BaseModel]) -> str:
@@ -212,14 +265,15 @@ def _remedy(kind: str, field: str, document: type[BaseModel]) -> str:
     return f"Did you mean {close[0]}?".rstrip("?") if close else f"Known are: {known}"
 
 
-def _position_problems(items: list[Any]) -> Iterator[Problem]:
-    given = [raw["position"] for raw in items if isinstance(raw, dict) and "position" in raw]
-    if given and len(given) != len(items):
+def _position_problems(items: list[ItemDocument]) -> Iterator[Problem]:
+    given = Counter(one.position for one in items if one.position is not None)
+    if given and given.total() != len(items):
         yield _problem("positions", "only some items have a position",
                        "Give all of them one, or none", None, "position")  # fmt: skip
-    for position in sorted({one for one in given if isinstance(one, int) and given.count(one) > 1}):
-        yield _problem("positions", "two items have this position", "Number them differently",
-                       position, "position")  # fmt: skip
+    for position, count in sorted(given.items()):
+        if count > 1:
+            yield _problem("positions", "two items have this position", "Number them differently",
+                           position, "position")  # fmt: skip
 
 
 Rule = Callable[[Mapping[Any, Any], int], Iterator[Problem]]
@@ -234,7 +288,7 @@ def _source_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]:
         yield _problem("missing", "is missing", "Add path", position, "path")
     for field in ("path", "logo_path"):
         named = raw.get(field)
-        if isinstance(named, str) and "\0" in named:
+        if isinstance(named, str) and "\0" in _decoded(named):
             yield _problem("bad_path", "holds a zero byte", "Correct the path", position, field)
         elif isinstance(named, str) and "://" in named and not named.startswith("file://"):
             yield _problem("not_a_file", "is an address, not a file",
@@ -245,7 +299,7 @@ def _video_only_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]
     kind = raw.get("item_type")
     for field in ("logo_path", "text_animation_text"):
         if raw.get(field) and kind != ItemType.VIDEO:
-            yield _problem("video_only", f"is for items of type video, not {kind}",
+            yield _problem("video_only", f"is for items of type video, not {_shown(kind)}",
                            f"Remove {field}, or make the item a video", position, field)  # fmt: skip
 
 
@@ -258,8 +312,11 @@ def _duration_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]:
         if is_image and raw.get(field) is not None:
             yield _problem("not_for_images", "is for clips, not for images",
                            "Use duration", position, field)  # fmt: skip
-    start, end = raw.get("start") or 0, raw.get("end")
-    if isinstance(start, int | float) and isinstance(end, int | float) and end <= start:
+
+
+def _trim_rule(one: ItemDocument, position: int) -> Iterator[Problem]:
+    start = one.start or 0.0
+    if one.end is not None and one.end <= start:
         yield _problem("trim_empty", f"is not after start ({start})", "Let it end later",
                        position, "end")  # fmt: skip
 

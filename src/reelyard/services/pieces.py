@@ -20,7 +20,7 @@ from typing import Any
 
 from reelyard.domain.errors import BadMedia, Cancelled, FFmpegFailed, Problem, printable
 from reelyard.domain.plan import PictureSegment, Plan, SoundSegment
-from reelyard.domain.timeline import SAMPLES_PER_FRAME
+from reelyard.domain.timeline import SAMPLES_PER_FRAME, samples_in
 from reelyard.engine import render
 from reelyard.engine.commands import TRACK_FILE
 from reelyard.engine.loudness import Loudness
@@ -187,7 +187,8 @@ class Pieces:
     def _track(self) -> None:
         watch = self._meter.watch("track", self._plan.frames, TRACK)
         folder = self._folder / "track"
-        made, loudness = render.render_track(self._run, self._samples(), folder, watch)
+        samples = samples_in(self._plan.frames)
+        made, loudness = render.render_track(self._run, self._samples(), samples, folder, watch)
         note = {"loudness": asdict(loudness)}
         self._keep(self._plan.track_key, TRACK_SUFFIX, made, self.film / TRACK_FILE, note)
         self.made.loudness = loudness

@@ -107,8 +107,7 @@ class Meter:
             if not self._watcher or (not now and time_now - self._told < 1 / _UPDATES_A_SECOND):
                 return
             self._told = time_now
-            progress = self._progress(time_now)
-        self._watcher(progress)
+            self._watcher(self._progress(time_now))  # in here, so that it never steps back
 
     def _progress(self, now: float) -> Progress:
         elapsed = now - self._begun
