@@ -49,6 +49,8 @@ class StopSignal:
         self._set = False
 
     def stop(self) -> None:
+        if self._set:
+            return  # whoever came first ends what runs; what starts later ends itself
         with self._lock:
             self._set = True
             for process in tuple(self._running):

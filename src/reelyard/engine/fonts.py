@@ -86,7 +86,7 @@ def _plain(family: str) -> str:
 def overlay(text: str, seconds: Fraction, faces: Sequence[Face]) -> TextOverlay:
     """The animated text for a clip of ``seconds`` (a Fraction), with the fonts that it uses."""
     styled = [(letter, _chosen(letter, faces)) for letter in animation.letters(text)]
-    used = {face.font.fingerprint: face.font for _, face in styled}
+    used = {(face.family, face.font.fingerprint): face.font for _, face in styled}
     drawn = [(letter, face.family) for letter, face in styled]
     document = animation.document(drawn, seconds)
     return TextOverlay(document=document, fonts=tuple(used[name] for name in sorted(used)))

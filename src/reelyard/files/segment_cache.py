@@ -74,18 +74,27 @@ class SegmentCache:
     def add(self, key: str, suffix: str, made: Path, facts: Mapping[str, Any]) -> Entry:
         """Put a finished, checked file under its key, keeping ``made`` as the caller's own link."""
         path = self.path(key, suffix)
-        path.parent.mkdir(parents=True, exist_ok=True)
         size = made.stat().st_size
         note = {"sha256": atomic.digest(made), "size": size, "facts": dict(facts)}
         note["seal"] = _seal(note)
+        for last in (False, False, True):
+            try:
+                self._store(path, made, json.dumps(note))
+                break
+            except FileNotFoundError:
+                if last or not made.exists():
+                    raise  # otherwise somebody cleared the cache just now: once more
+        return Entry(key=key, path=path, size=size, used=time.time(), note=note)
+
+    def _store(self, path: Path, made: Path, note: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
         try:
             atomic.link(made, temporary)
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
-        atomic.write_text(_note_of(path), json.dumps(note))
-        return Entry(key=key, path=path, size=size, used=time.time(), note=note)
+        atomic.write_text(_note_of(path), note)
 
     def entries(self) -> Iterator[Entry]:
         """All entries, in no order."""
@@ -111,7 +120,7 @@ class SegmentCache:
         entries = list(self.entries())
         for entry in entries:
             self._drop(entry.path)
-        self._sweep()
+        self._sweep(older_than=0)
         return len(entries)
 
     def free_bytes(self) -> int:
@@ -138,9 +147,9 @@ class SegmentCache:
         _note_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
-    def _sweep(self) -> None:
+    def _sweep(self, older_than: float = _ABANDONED_SECONDS) -> None:
         """Remove what a killed process left behind: temporary names, bytes without a note."""
-        horizon = time.time() - _ABANDONED_SECONDS
+        horizon = time.time() - older_than
         for path in (self.root / "entries").glob("*/*"):
             abandoned = path.name.endswith(".part") or not (
                 path.name.endswith(_NOTE) or _note_of(path).exists()
