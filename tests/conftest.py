@@ -72,7 +72,9 @@ class Clips:
     def picture(self, name: str, *, size: str = "320x180", options: tuple[str, ...] = ()) -> Path:
         """A still test picture."""
         source = f"testsrc2=size={size}:rate=1:duration=1"
-        return self.make(name, "-f", "lavfi", "-i", source, "-frames:v", "1", "-update", "1", *options)
+        return self.make(
+            name, "-f", "lavfi", "-i", source, "-frames:v", "1", "-update", "1", *options
+        )
 
 
 @pytest.fixture(scope="session")

@@ -100,9 +100,7 @@ class Run:
             )
 
         with self._arrived:
-            self._arrived.wait_for(
-                lambda: there() or self._silent, timeout=PATIENCE
-            )
+            self._arrived.wait_for(lambda: there() or self._silent, timeout=PATIENCE)
         return there()
 
     def send(self, number: signal.Signals) -> None:

@@ -244,7 +244,7 @@ def test_nothing_but_the_file_itself_is_opened(
     listener: socket.socket,
     tmp_path: Path,
 ) -> None:
-    address = "http://127.0.0.1:{}/film.mp4".format(listener.getsockname()[1])
+    address = f"http://127.0.0.1:{listener.getsockname()[1]}/film.mp4"
     sources = [
         spoiled.pointing_elsewhere(clip, tmp_path / "alias.mp4", str(tripwire.path)),
     ]
@@ -350,7 +350,11 @@ def odd_names() -> list[bytes]:
         "n" * 196 + ".mp4", "🎬 über 電影.mp4", " space .mp4", "tab\there.mp4", "~tilde.mp4",
         "file:odd.mp4", "#hash.mp4", "%41.mp4", "100%.mp4", ".mp4", "noext", "pipe:0", "...mp4",
     ]  # fmt: skip
-    return [*(name.encode() for name in text), b"latin-\xe9\xff.mp4", b"control-\x01\x7f\x1b[31m.mp4"]
+    return [
+        *(name.encode() for name in text),
+        b"latin-\xe9\xff.mp4",
+        b"control-\x01\x7f\x1b[31m.mp4",
+    ]
 
 
 def test_any_file_name_renders(
@@ -417,7 +421,9 @@ def test_a_film_in_a_folder_with_an_odd_name_and_its_report_are_readable(
     cli: Cli, write_job: WriteJob, short: Path, tmp_path: Path
 ) -> None:
     folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff 'out' \n [x]"))
-    done = cli("render", write_job({"item_type": "video", "path": short}), "-o", folder / "film.mp4")
+    done = cli(
+        "render", write_job({"item_type": "video", "path": short}), "-o", folder / "film.mp4"
+    )
     assert done.returncode == 0, done.stderr
     assert (folder / "film.mp4").exists()
     json.loads((folder / "film.report.json").read_bytes().decode("utf-8", "strict"))
@@ -461,7 +467,11 @@ WRONG_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     ("path is a number", {"item_type": "video", "path": 7}, "path"),
     ("zero byte", {"item_type": "video", "path": "a\0b"}, "path"),
     ("video id", {"item_type": "video", "video_id": "abc"}, "video_id"),
-    ("logo on an intro", {"item_type": "intro", "path": "a.mp4", "logo_path": "b.png"}, "logo_path"),
+    (
+        "logo on an intro",
+        {"item_type": "intro", "path": "a.mp4", "logo_path": "b.png"},
+        "logo_path",
+    ),
     (
         "text on an image",
         {"item_type": "image", "path": "a.jpg", "text_animation_text": "x"},
@@ -502,7 +512,9 @@ def test_every_wrong_field_is_named_at_once_with_its_place_and_a_remedy(
     for field in ("channel_name", "enable_4k", "colour"):
         assert any(line.startswith(f"job, {field}: ") for line in told), (field, told)
     for position, (name, _, field) in enumerate(WRONG_FIELDS, 1):
-        about = [line for line in told if line.startswith((f"item {position},", f"item {position}:"))]
+        about = [
+            line for line in told if line.startswith((f"item {position},", f"item {position}:"))
+        ]
         assert len(about) == 1 and field in about[0], (name, about)
         assert about[0].count(". ") >= 1, about[0]
     for position in (len(items) - 1, len(items)):
@@ -589,9 +601,7 @@ def test_a_job_file_that_is_none_is_explained(
     assert line.startswith("job: ")
 
 
-@pytest.mark.parametrize(
-    "positions", [(1, 1), (1, None), (0, 1), ("1", 1), ("1", "1"), (1.5, 2)]
-)
+@pytest.mark.parametrize("positions", [(1, 1), (1, None), (0, 1), ("1", 1), ("1", "1"), (1.5, 2)])
 def test_positions_have_to_be_different_whole_numbers_for_all_or_for_none(
     cli: Cli, write_job: WriteJob, short: Path, tmp_path: Path, positions: tuple[object, object]
 ) -> None:
@@ -707,7 +717,8 @@ def test_sources_outside_the_media_roots_are_refused(
     cli: Cli, write_job: WriteJob, short: Path, photo: Path, tmp_path: Path
 ) -> None:
     root, outside = tmp_path / "root", tmp_path / "root-but-not-it"
-    root.mkdir(), outside.mkdir()
+    root.mkdir()
+    outside.mkdir()
     (root / "good.mp4").write_bytes(short.read_bytes())
     (outside / "secret.mp4").write_bytes(short.read_bytes())
     (outside / "logo.png").write_bytes(photo.read_bytes())

@@ -40,7 +40,16 @@ def test_the_right_segment_is_accepted(clips: Clips) -> None:
     assert (facts.frames, facts.width, facts.height, facts.profile) == (12, 1920, 1080, "Main")
 
 
-_OTHER_PROFILE = ("-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "baseline", "-level", "4.1")
+_OTHER_PROFILE = (
+    "-c:v",
+    "libx264",
+    "-preset",
+    "ultrafast",
+    "-profile:v",
+    "baseline",
+    "-level",
+    "4.1",
+)
 _OTHER_LEVEL = tuple("4.2" if one == "4.1" else one for one in _CODING)
 WRONG: dict[str, Callable[[Clips], Path]] = {
     "a frame missing": lambda clips: segment(clips, "11", frames=11),
@@ -230,7 +239,9 @@ def test_an_ffmpeg_that_claims_success_makes_no_film(
 ) -> None:
     """And nothing of what it made is kept: the real one makes the right film afterwards."""
     fake = tmp_path / "fake"
-    script = FAKE.format(target=target, deed=DEEDS[deed].format(real=clips.ffmpeg), real=clips.ffmpeg)
+    script = FAKE.format(
+        target=target, deed=DEEDS[deed].format(real=clips.ffmpeg), real=clips.ffmpeg
+    )
     fake.write_text(script)
     fake.chmod(0o755)
     clip = clips.video("checks.mp4", seconds=0.2)

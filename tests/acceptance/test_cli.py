@@ -83,15 +83,15 @@ def test_a_wrong_command_line_is_bad_input(cli: Cli, wrong: list[str]) -> None:
 def test_the_plan_is_a_table_of_items_with_what_is_cached(
     cli: Cli, write_job: WriteJob, clips: Clips, tmp_path: Path
 ) -> None:
-    job = write_job(*items_of_every_kind(clips))
-    before = cli("plan", job)
+    job, wide = write_job(*items_of_every_kind(clips)), {**os.environ, "COLUMNS": "160"}
+    before = cli("plan", job, env=wide)
     assert (before.returncode, before.stderr) == (0, "")
     assert "cached: 0 % of the picture, no sound" in before.stdout
     for text in ("intro", "silence", "to render", "It's {50%} \\ 'ok' Ünïté"):
         assert text in before.stdout
     assert not (tmp_path / "cache" / "entries").exists(), "a plan renders nothing"
     assert cli("render", job, "-o", tmp_path / "film.mp4").returncode == 0
-    assert "cached: 100 % of the picture, sound" in cli("plan", job).stdout
+    assert "cached: 100 % of the picture, sound" in cli("plan", job, env=wide).stdout
 
 
 def test_the_plan_in_json_adds_up(cli: Cli, write_job: WriteJob, clips: Clips) -> None:
@@ -146,8 +146,9 @@ def test_the_plans_script_keeps_odd_names_and_texts_as_they_are(
     script = cli("plan", job, "--ffmpeg")
     assert script.returncode == 0, script.stderr
     ran = subprocess.run(
-        ["bash"], input=script.stdout, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+        ["bash"], input=script.stdout, cwd=tmp_path, capture_output=True, text=True, check=False,
+        errors="surrogateescape",
+    )  # fmt: skip
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert cli("render", job, "-o", tmp_path / "film.mp4").returncode == 0
     assert sha256(tmp_path / "reelyard-work" / "film.mp4") == sha256(tmp_path / "film.mp4")
@@ -255,7 +256,7 @@ def test_progress_only_grows_although_an_item_is_left_out(
         on_bad_item="skip",
     )  # fmt: skip
     run = yard.start(job)
-    assert run.ended() == 0
+    assert run.ended() == 0, (run.events[-1], run.said)
     values = [event["percent"] for event in run.events if event["event"] == "progress"]
     assert values == sorted(values)
 

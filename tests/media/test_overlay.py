@@ -173,7 +173,7 @@ def test_text_is_yellow_with_a_black_outline_in_the_top_right_corner(
         left, right, top, bottom = extent(ink(frame))
         assert 1920 - 40 - 6 <= right < 1920 - 40 + 2
         assert 40 <= top <= 62
-        assert 25 <= bottom - top <= 60
+        assert 20 <= bottom - top <= 45
         outline = extent(frame.luma < 40)
         assert 2 <= left - outline[0] <= 6
         assert 2 <= top - outline[2] <= 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -600,7 +601,7 @@ def test_pq_is_tone_mapped_not_clipped(lights: Gallery, name: str) -> None:
     levels = steps(lights[name])
     assert abs(levels[0] - 16) <= 1.5
     assert 170 <= levels[NITS.index(203)] <= 235, levels
-    assert all(b - a >= 1 for a, b in zip(levels, levels[1:], strict=False)), levels
+    assert all(b - a >= 1 for a, b in pairwise(levels)), levels
     assert levels[-1] <= 236
     assert levels[-1] - levels[NITS.index(300)] >= 4, f"highlights are flat: {levels}"
     assert levels[NITS.index(20)] >= 40, f"shadows are crushed: {levels}"
@@ -609,7 +610,7 @@ def test_pq_is_tone_mapped_not_clipped(lights: Gallery, name: str) -> None:
 def test_hlg_is_tone_mapped_not_clipped(lights: Gallery) -> None:
     levels = steps(lights["hlg"])
     assert abs(levels[0] - 16) <= 1.5
-    assert all(b - a >= 1 for a, b in zip(levels, levels[1:], strict=False)), levels
+    assert all(b - a >= 1 for a, b in pairwise(levels)), levels
     assert 215 <= levels[-1] <= 236
     white = steps(lights["hlg-white"], 8)
     assert 170 <= white[1] <= 235, white

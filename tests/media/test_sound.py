@@ -190,18 +190,15 @@ def integrated(samples: Floats) -> float:
 
 
 def true_peak(samples: Floats) -> float:
-    """The highest peak between the samples too (eight times the rate), in dBTP."""
+    """The highest peak, between the samples too (at four times the rate), in dBTP."""
+    size = samples.shape[1]
+    padded = np.zeros(2 * size + 1, complex)
     best = 0.0
-    size = 1 << 15
-    for start in range(0, samples.shape[1] - size, size // 2):
-        for channel in samples[:, start : start + size]:
-            spectrum = np.fft.rfft(channel * np.hanning(size))
-            finer = np.fft.irfft(spectrum, size * 8) * 8
-            middle = slice(size * 8 // 2 - 64, size * 8 // 2 + 64)
-            del middle
-            window = np.fft.irfft(np.fft.rfft(np.hanning(size)), size * 8) * 8
-            inside = window > 0.5
-            best = max(best, float(np.abs(finer[inside] / window[inside]).max()))
+    for channel in samples:
+        spectrum = np.fft.rfft(channel)
+        padded[:] = 0
+        padded[: size // 2 + 1] = spectrum[: size // 2 + 1]
+        best = max(best, float(np.abs(np.fft.irfft(padded, 4 * size)).max()) * 4)
     return -200.0 if best == 0 else 20 * float(np.log10(best))
 
 

@@ -134,3 +134,8 @@ def test_all_chapters_in_a_description_start_at_least_ten_seconds_apart(
 def test_youtube_wants_three_chapters(count: int, shows: bool) -> None:
     listing = youtube_list([Chapter("t", n * 900, n * 900 + 900) for n in range(count)])
     assert youtube_shows(listing) is shows
+
+
+def test_a_last_chapter_that_is_too_short_joins_the_one_before() -> None:
+    chapters = [Chapter("A", 0, 600), Chapter("B", 600, 1200), Chapter("C", 1200, 1499)]
+    assert youtube_list(chapters) == "0:00 A\n0:20 B / C\n"

@@ -130,7 +130,9 @@ def test_an_option_that_does_not_exist_is_a_failure(ffmpeg: FFmpeg, tmp_path: Pa
 def test_progress_is_told_in_frames(ffmpeg: FFmpeg, tmp_path: Path) -> None:
     told: list[int] = []
     source = "testsrc2=size=64x64:rate=30:duration=1"
-    ffmpeg.run(["-f", "lavfi", "-i", source, "-f", "null", "-"], cwd=tmp_path, on_frames=told.append)
+    ffmpeg.run(
+        ["-f", "lavfi", "-i", source, "-f", "null", "-"], cwd=tmp_path, on_frames=told.append
+    )
     assert told[-1] == 30 and told == sorted(told)
 
 
@@ -179,9 +181,7 @@ Blocked = tuple[Iterator[bytes], threading.Event]
 def test_one_that_makes_no_progress_is_killed(
     ffmpeg: FFmpeg, tmp_path: Path, blocked: Blocked
 ) -> None:
-    run = Background(
-        lambda: impatient(ffmpeg, 0.5).run(FOREVER_FED, cwd=tmp_path, feed=blocked[0])
-    )
+    run = Background(lambda: impatient(ffmpeg, 0.5).run(FOREVER_FED, cwd=tmp_path, feed=blocked[0]))
     assert soon(lambda: ffmpegs_in(tmp_path))
     assert soon(lambda: not ffmpegs_in(tmp_path)), "the process is ended"
     assert run.ended(), "and whoever waits for it is told"
@@ -201,7 +201,9 @@ def test_one_that_reads_from_a_pipe_that_nobody_writes_to_is_killed(
 
 def test_one_that_is_slow_but_moves_on_is_left_alone(ffmpeg: FFmpeg, tmp_path: Path) -> None:
     source = "testsrc2=size=64x64:rate=30:duration=3"
-    impatient(ffmpeg, 1.5).run(["-re", "-f", "lavfi", "-i", source, "-f", "null", "-"], cwd=tmp_path)
+    impatient(ffmpeg, 1.5).run(
+        ["-re", "-f", "lavfi", "-i", source, "-f", "null", "-"], cwd=tmp_path
+    )
 
 
 def test_a_stopped_job_ends_at_once(ffmpeg: FFmpeg, tmp_path: Path) -> None:

@@ -272,7 +272,8 @@ def test_a_transparent_picture_is_laid_on_black() -> None:
     transparent = clip(width=1000, height=1000, has_alpha=True, pixel_format="yuva444p10le")
     assert moving_graph(transparent, HD, START, WHOLE) == (
         f"[0:0]setpts=PTS-0,scale={HOW}:in_color_matrix=bt709:in_range=limited,format=gbrap,"
-        f"premultiply=inplace=1,scale=w=1080:h=1080:{HOW}:{TO_709},format=yuv420p,"
+        f"premultiply=inplace=1,format=gbrp,scale=w=1080:h=1080:{HOW}:in_range=full:{TO_709},"
+        "format=yuv420p,"
         f"pad=w=1920:h=1080:x=420:y=0,{RATE},{TAGS}"
     )
 
@@ -282,9 +283,24 @@ def test_a_transparent_rgb_picture_has_no_matrix_to_undo() -> None:
         has_alpha=True, pixel_format="rgba", colour=colour(matrix="rgb", full_range=True)
     )
     assert moving_graph(transparent, HD, START, WHOLE) == (
-        f"[0:0]setpts=PTS-0,format=gbrap,premultiply=inplace=1,"
-        f"scale=w=1920:h=1080:{HOW}:{TO_709},format=yuv420p,{RATE},{TAGS}"
+        f"[0:0]setpts=PTS-0,format=gbrap,premultiply=inplace=1,format=gbrp,"
+        f"scale={HOW}:in_range=full:{TO_709},format=yuv420p,{RATE},{TAGS}"
     )
+
+
+def test_a_transparent_wide_gamut_picture_is_laid_on_black_and_mapped() -> None:
+    graph = moving_graph(
+        clip(
+            has_alpha=True,
+            pixel_format="rgba",
+            colour=colour(matrix="rgb", primaries="smpte432", full_range=True),
+        ),
+        HD,
+        START,
+        WHOLE,
+    )
+    assert "premultiply=inplace=1,format=gbrp,zscale=" in graph
+    assert "matrixin=gbr:primariesin=smpte432" in graph
 
 
 def test_full_range_yuv_with_alpha_is_read_as_full_range() -> None:

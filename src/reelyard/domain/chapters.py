@@ -69,11 +69,13 @@ def plain_title(title: str) -> str:
 def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
     """Lines for a video description: the first at 0:00, each at least ten seconds long.
 
-    A chapter that starts less than ten seconds after the one before it is joined to that one,
-    because YouTube shows no chapters at all when a single one is too short.
+    A chapter that starts less than ten seconds after the one before it, or a last one that is shorter
+    itself, is joined to that one: YouTube shows no chapters at all when a single one is too short.
     """
     entries: list[tuple[int, str]] = []
+    end = 0
     for chapter in chapters:
+        end = chapter.end
         if not entries and chapter.start >= YOUTUBE_SHORTEST:
             entries.append((0, opening))
         if not entries:
@@ -83,6 +85,10 @@ def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
         else:
             start, title = entries[-1]
             entries[-1] = (start, f"{title} / {chapter.title}")
+    if len(entries) > 1 and end - entries[-1][0] < YOUTUBE_SHORTEST:
+        _, last = entries.pop()
+        start, title = entries[-1]
+        entries[-1] = (start, f"{title} / {last}")
     return "".join(f"{clock(start)} {plain_title(title)}\n" for start, title in entries)
 
 

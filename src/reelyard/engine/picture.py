@@ -12,7 +12,7 @@ change nothing is not there.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from reelyard.domain.media import MediaFacts, MediaKind, Transfer, VideoFacts
@@ -161,14 +161,15 @@ def _with_logo(before: list[str], after: list[str], logo: VideoFacts, form: Outp
 def fitting(video: VideoFacts, form: OutputForm) -> list[str]:
     """Filters that bring one frame to the canvas: 8-bit 4:2:0 BT.709 limited, centred on black."""
     box = fit(video, form)
+    steps: list[str] = []
+    if video.has_alpha:
+        steps, video = _on_black(video)
     if video.colour.transfer is not Transfer.SDR:
-        steps = _tone_mapping(video, box)
+        steps += _tone_mapping(video, box)
     elif video.colour.primaries in ("bt2020", "smpte431", "smpte432"):
-        steps = _gamut_mapping(video, box)
-    elif video.has_alpha:
-        steps = _on_black(video, box)
+        steps += _gamut_mapping(video, box)
     else:
-        steps = _scaling(video, box)
+        steps += _scaling(video, box)
     if (box.width, box.height) != (form.width, form.height):
         x, y = ((form.width - box.width) // 4 * 2, (form.height - box.height) // 4 * 2)
         steps.append(f"pad=w={form.width}:h={form.height}:x={x}:y={y}")
@@ -194,20 +195,21 @@ def _scaling(video: VideoFacts, box: Box) -> list[str]:
     ]
 
 
-def _on_black(video: VideoFacts, box: Box) -> list[str]:
-    """Composited on black: in RGB, where multiplying by alpha means just that."""
+def _on_black(video: VideoFacts) -> tuple[list[str], VideoFacts]:
+    """Composited on black, in RGB, where multiplying by alpha means just that; what it is then."""
     colour = video.colour
-    to_rgb = ["format=gbrap"]
+    steps = ["format=gbrap", "premultiply=inplace=1", "format=gbrp"]
     if colour.matrix != "rgb":
         spread = "full" if colour.full_range else "limited"
-        to_rgb.insert(0, f"scale=flags={SCALER}:in_color_matrix={colour.matrix}:in_range={spread}")
-    return [
-        *to_rgb,
-        "premultiply=inplace=1",
-        f"scale=w={box.width}:h={box.height}:flags={SCALER}:"
-        "out_color_matrix=bt709:out_range=limited",
-        "format=yuv420p",
-    ]
+        read = f"in_color_matrix={colour.matrix}:in_range={spread}"
+        steps.insert(0, f"scale=flags={SCALER}:{read}")
+    opaque = replace(
+        video,
+        has_alpha=False,
+        pixel_format="gbrp",
+        colour=replace(colour, matrix="rgb", full_range=True),
+    )
+    return steps, opaque
 
 
 def _zscale_in(video: VideoFacts, box: Box, transfer: str) -> str:
