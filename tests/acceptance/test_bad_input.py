@@ -407,8 +407,7 @@ def test_names_relative_to_the_job_file_that_look_like_options_or_homes_render(
 def test_missing_files_with_odd_names_take_one_line_each(
     cli: Cli, write_job: WriteJob, tmp_path: Path
 ) -> None:
-    names = ["two\nlines.mp4", "red\x1b[31m.mp4", "🎬.mp4", "file:///gone%FF.mp4", "file:///a%00b.mp4",
-             "‮4pm.elif.mp4"]  # fmt: skip
+    names = ["two\nlines.mp4", "red\x1b[31m.mp4", "🎬.mp4", "file:///gone%FF.mp4", "‮4pm.elif.mp4"]  # fmt: skip
     job = write_job(*({"item_type": "video", "path": name} for name in names))
     output = tmp_path / "film.mp4"
     for environment in (None, {**os.environ, "PYTHONIOENCODING": "ascii"}):
@@ -466,6 +465,7 @@ WRONG_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     ("empty path", {"item_type": "video", "path": ""}, "path"),
     ("path is a number", {"item_type": "video", "path": 7}, "path"),
     ("zero byte", {"item_type": "video", "path": "a\0b"}, "path"),
+    ("zero byte in an address", {"item_type": "video", "path": "file:///a%00b"}, "path"),
     ("video id", {"item_type": "video", "video_id": "abc"}, "video_id"),
     (
         "logo on an intro",
@@ -729,7 +729,6 @@ def test_sources_outside_the_media_roots_are_refused(
         outside / "secret.mp4", root / "link.mp4", root / "folder" / "secret.mp4",
         f"{root}/../{outside.name}/secret.mp4", f"{root.name}/../{outside.name}/secret.mp4",
         outside / "missing.mp4", "/etc/passwd", f"file://{outside}/secret.mp4", root / "loop.mp4",
-        f"file://{root}/a%00b.mp4",
     ]  # fmt: skip
     logo = {"item_type": "video", "path": root / "good.mp4", "logo_path": outside / "logo.png"}
     job = write_job(logo, *({"item_type": "video", "path": path} for path in bad))

@@ -224,7 +224,6 @@ exec "{real}" "$@"
 """
 DEEDS = {
     "writes nothing": ":",
-    "writes an empty file": '"{real}" "$@" >&2; : > "$last"',
     "writes half": '"{real}" "$@"; truncate -s $(($(stat -c %s "$last") / 2)) "$last"',
     "writes noise": '"{real}" "$@"; head -c 4000 /dev/zero > "$last"',
     "says nothing and writes nothing": 'exec > /dev/null 2>&1; "{real}" "$@"; rm "$last"',

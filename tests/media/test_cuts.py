@@ -22,6 +22,7 @@ from reelyard.bootstrap import Reelyard
 from reelyard.domain.plan import Encoding, PictureRecipe, Plan, PlannedItem
 from reelyard.engine import commands, render
 from reelyard.engine.picture import FONTS_DIR, TEXT_FILE
+from reelyard.engine.probe import probe
 from reelyard.services.job_file import parse_job
 from tests.conftest import Clips, Studio
 
@@ -233,11 +234,10 @@ def test_every_real_clip_is_the_same_cut_and_uncut(
     """The last second of each, which is reached by seeking."""
     folder = real_media / "video" if real_media else None
     paths = sorted(folder.iterdir()) if folder else [make(clips) for make in MAKERS.values()]
-    reelyard = studio.reelyard()
     long: list[dict[str, Any]] = []
     short: list[dict[str, Any]] = []
     for path in paths:
-        span = reelyard.planning.prober.facts(path).video.span
+        span = probe(path).video.span
         start = max(Fraction(0), span - 1)
         item = {"item_type": "video", "path": path, "start": float(start)}
         (long if span > 1 else short).append(item)

@@ -329,7 +329,7 @@ def test_a_grey_still_shows_its_greys(stills: Gallery, name: str) -> None:
     greys = Image.fromarray(chart(384, 216)).convert("L")
     for x, y in SPOTS.values():
         level = greys.getpixel((int(x * 384), int(y * 216)))
-        assert isinstance(level, int)
+        assert isinstance(level, (int, float))
         found = stills[name].colour(x, y)
         assert max(abs(part - level) for part in found) <= 4
 
@@ -621,6 +621,5 @@ def test_tone_mapped_films_are_tagged_as_bt709(lights: Gallery) -> None:
     frame = next(iter(decoded(lights.film.output)))
     tags = frame.colorspace, frame.color_primaries, frame.color_trc, frame.color_range
     assert [int(tag) for tag in tags] == [1, 1, 1, 1]
-    left = [side.type.name for side in frame.side_data]
-    assert "MASTERING_DISPLAY_METADATA" not in left
-    assert "CONTENT_LIGHT_LEVEL" not in left
+    assert frame.side_data.get("MASTERING_DISPLAY_METADATA") is None
+    assert frame.side_data.get("CONTENT_LIGHT_LEVEL") is None

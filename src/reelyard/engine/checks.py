@@ -27,6 +27,7 @@ from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, round_half_up, sam
 _PROFILES = {"main": {"Main"}, "high": {"High"}}
 _BT709 = 1
 _LIMITED = 1
+_PIXEL_FORMAT = "yuv420p"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,26 +38,31 @@ class PictureFacts:
     height: int
     profile: str
     level: int
-    pixel_format: str
     frames: int
     frame_bytes: Sequence[int]
     parameter_sets: str  # hash of SPS and PPS
 
 
 def check_segment(path: Path, form: OutputForm, frames: int) -> PictureFacts:
-    """A segment's form, frames and key frames; its first and last key frame are decoded."""
+    """A segment's form, its frames one by one, and its first frame decoded."""
     with _opened(path) as container:
         facts, keys = _measure(container, path, frames)
         _check_form(facts, form, path)
-        if not keys or keys[0] != 0:
+        if keys[0] != 0:
             raise _rejected(path, "does not start with a key frame")
-        _decode_at(container, sorted({keys[0], keys[-1]}), path)
+        _decode_first(container, path)
     return facts
+
+
+def opened(path: Path) -> InputContainer:
+    """A file of our own making, opened without decoding anything of it: that is done once, later."""
+    options = {"protocol_whitelist": "file"}
+    return av.open(f"file:{path}", container_options=options, options={"skip_frame": "all"})
 
 
 def _opened(path: Path) -> InputContainer:
     try:
-        return av.open(f"file:{path}", container_options={"protocol_whitelist": "file"})
+        return opened(path)
     except (av.error.FFmpegError, OSError) as error:
         raise _rejected(path, f"can't be read: {error}") from error
 
@@ -78,7 +84,7 @@ def _measure(container: InputContainer, path: Path, frames: int) -> tuple[Pictur
         sizes.append(packet.size)
         if packet.is_keyframe:
             keys.append(int(number))
-    if sorted(times) != list(range(frames)):
+    if not keys or sorted(times) != list(range(frames)):
         raise _rejected(path, f"holds {len(times)} frames instead of {frames}")
     return _facts(stream, sizes), sorted(keys)
 
@@ -90,7 +96,6 @@ def _facts(stream: VideoStream, sizes: list[int]) -> PictureFacts:
         height=codec.height,
         profile=str(codec.profile),
         level=int(codec.level or 0),
-        pixel_format=str(codec.pix_fmt),
         frames=len(sizes),
         frame_bytes=tuple(sizes),
         parameter_sets=hashlib.sha256(codec.extradata or b"").hexdigest(),
@@ -100,7 +105,6 @@ def _facts(stream: VideoStream, sizes: list[int]) -> PictureFacts:
 def _check_form(facts: PictureFacts, form: OutputForm, path: Path) -> None:
     wanted = {
         "size": ((form.width, form.height), (facts.width, facts.height)),
-        "pixel format": ("yuv420p", facts.pixel_format),
         "level": (round(float(form.level) * 10), facts.level),
     }
     for name, (target, found) in wanted.items():
@@ -110,18 +114,19 @@ def _check_form(facts: PictureFacts, form: OutputForm, path: Path) -> None:
         raise _rejected(path, f"has profile {facts.profile} instead of {form.profile}")
 
 
-def _decode_at(container: InputContainer, numbers: Sequence[int], path: Path) -> None:
-    """Decode the key frames at the given numbers and look at how they say they are coded."""
-    for number in numbers:
-        try:
-            frame = key_frame(container, number)
-        except av.error.FFmpegError as error:
-            raise _rejected(path, f"can't be decoded at frame {number}: {error}") from error
-        if frame is None:
-            raise _rejected(path, f"can't be decoded at frame {number}")
-        tags = (frame.colorspace, frame.color_primaries, frame.color_trc)
-        if {int(tag) for tag in tags} != {_BT709} or int(frame.color_range) != _LIMITED:
-            raise _rejected(path, "is not tagged as BT.709 limited range")
+def _decode_first(container: InputContainer, path: Path) -> None:
+    """Decode the first frame and look at what it is and how it says it is coded."""
+    try:
+        frame = key_frame(container, 0)
+    except av.error.FFmpegError as error:
+        raise _rejected(path, f"can't be decoded: {error}") from error
+    if frame is None:
+        raise _rejected(path, "can't be decoded")
+    if frame.format.name not in (_PIXEL_FORMAT, "yuvj420p"):
+        raise _rejected(path, f"has pixel format {frame.format.name} instead of {_PIXEL_FORMAT}")
+    tags = (frame.colorspace, frame.color_primaries, frame.color_trc)
+    if {int(tag) for tag in tags} != {_BT709} or int(frame.color_range) != _LIMITED:
+        raise _rejected(path, "is not tagged as BT.709 limited range")
 
 
 def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
@@ -188,7 +193,7 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Cha
     with _opened(path) as container:
         picture, keys = _measure(container, path, frames)
         _check_form(picture, form, path)
-        _decode_at(container, [0], path)
+        _decode_first(container, path)
         _decode_last(container, keys[-1], frames, path)
         samples, audio_bytes = _measure_sound(container, path)
         if samples != samples_in(frames):
@@ -201,7 +206,7 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Cha
             height=picture.height,
             profile=picture.profile,
             level=f"{picture.level / 10:.1f}",
-            pixel_format=picture.pixel_format,
+            pixel_format=_PIXEL_FORMAT,
             frames=frames,
             frame_rate=str(FRAME_RATE),
             duration=float(seconds),

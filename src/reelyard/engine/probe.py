@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import av.error
 from av.audio.stream import AudioStream
 from av.buffer import Buffer
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -34,6 +36,7 @@ MOST_PIXELS = 16_384 * 8_192
 LONGEST_SIDE = 16_384
 LONGEST_SECONDS = 24 * 3600
 _BLOCK = 1 << 20
+_DECODE_TRIES = 100
 
 SHORT_BY = Fraction(1, 2)
 """Seconds of picture that may be missing from what the header claims; at least 2 % of the claim."""
@@ -124,13 +127,12 @@ def _read(
         _check_size(stream)
         kind = MediaKind.STILL if still else MediaKind.MOVING
         audio = _sound_stream(container) if kind is MediaKind.MOVING else None
-        spans, broken = _measure(container, stream, audio, check)
-        frame = _first_frame(path, still, stream.index)
-        picture = spans[stream.index]
-        video = _video_facts(stream, frame, picture, kind)
+        content = _read_all(container, stream, audio, check)
+        spans = content.spans
+        video = _video_facts(stream, content.frame, spans[stream.index], kind)
         warnings = [] if still else _check_complete(container, stream, video, spans.values())
-        if broken:
-            warnings.append(f"reading it ended early: {broken}")
+        if content.broken:
+            warnings.append(f"reading it ended early: {content.broken}")
         return MediaFacts(
             path=str(path),
             fingerprint=fingerprint,
@@ -160,6 +162,7 @@ def _opened(path: Path, still: str | None) -> InputContainer:
                 "protocol_whitelist": demuxers.PROTOCOLS,
                 "format_whitelist": allowed,
             },
+            options={"skip_frame": "all"},  # opening decodes nothing: one frame is, and just once
             metadata_errors="replace",
         )
     except (av.error.FFmpegError, ValueError) as error:
@@ -240,40 +243,76 @@ class _Span:
         return self.end * self.tick
 
 
-def _measure(
+@dataclass(slots=True)
+class _Content:
+    """What reading a file to its end came to: spans by stream, its first frame, why it broke off."""
+
+    spans: dict[int, _Span]
+    frame: VideoFrame
+    broken: str | None
+
+
+def _read_all(
     container: InputContainer,
     video: VideoStream,
     audio: AudioStream | None,
     check: Callable[[], None],
-) -> tuple[dict[int, _Span], str | None]:
-    """Read every packet of the chosen streams; a file that breaks off ends where it breaks.
-
-    Returns the spans by stream, and FFmpeg's words where reading ended early.
-    """
+) -> _Content:
+    """Read every packet of the chosen streams; a file that breaks off ends where it breaks."""
     streams = [video, *([audio] if audio else [])]
     times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
-    encrypted = False
+    first = _FirstFrame(video)
     broken: str | None = None
     try:
         for packet in container.demux(streams):
             check()
+            if packet.stream_index == video.index and not packet.is_corrupt:
+                first.feed(packet)
             if packet.size == 0 or packet.is_corrupt or packet.is_discard:
                 continue
-            encrypted = encrypted or packet.has_sidedata("encryption_info")
             pts = packet.pts if packet.pts is not None else packet.dts
             if pts is not None:
                 times[packet.stream_index].append((pts, packet.duration or 0))
     except av.error.FFmpegError as error:
         broken = error.strerror  # what is there counts; it is compared with what was promised
-    if encrypted:
-        raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
-                       reason="encrypted")  # fmt: skip
     if not times[video.index]:
         raise BadMedia(
             "there is not a single frame in it", remedy="Export it again", reason="no_frames"
         )
     ticks = {stream.index: stream.time_base or Fraction(1, 1000) for stream in streams}
-    return {index: _span(found, ticks[index]) for index, found in times.items() if found}, broken
+    spans = {index: _span(found, ticks[index]) for index, found in times.items() if found}
+    return _Content(spans, first.frame(), broken)
+
+
+class _FirstFrame:
+    """Decodes one frame out of the first packets: proof that it can be done, and what only it knows."""
+
+    def __init__(self, stream: VideoStream) -> None:
+        self._stream = stream
+        self._frame: VideoFrame | None = None
+        self._failures: list[av.error.FFmpegError] = []
+        stream.codec_context.thread_count = 1
+
+    def feed(self, packet: Packet[Any]) -> None:
+        """Raises BadMedia for an encrypted packet; others are decoded until there is a frame."""
+        if packet.has_sidedata("encryption_info"):
+            raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
+                           reason="encrypted")  # fmt: skip
+        if self._frame or len(self._failures) > _DECODE_TRIES:
+            return
+        try:
+            frames = self._stream.codec_context.decode(packet if packet.size else None)
+        except av.error.FFmpegError as error:
+            self._failures.append(error)
+            return
+        self._frame = frames[0] if frames else None
+
+    def frame(self) -> VideoFrame:
+        if self._frame is None:
+            cause = self._failures[0] if self._failures else None
+            raise BadMedia("its picture can't be decoded", remedy="Export it again, as H.264 for example",
+                           reason="undecodable") from cause  # fmt: skip
+        return self._frame
 
 
 def _span(times: list[tuple[int, int]], tick: Fraction) -> _Span:
@@ -290,22 +329,6 @@ def _span(times: list[tuple[int, int]], tick: Fraction) -> _Span:
         shortest=min(gaps, default=duration),
         tick=tick,
     )
-
-
-def _first_frame(path: Path, still: str | None, index: int) -> VideoFrame:
-    """Decode one frame: proof that it can be, and what only a frame knows."""
-    with _opened(path, still) as container:
-        stream = container.streams[index]
-        assert isinstance(stream, VideoStream)
-        stream.codec_context.thread_count = 1
-        failure: Exception | None = None
-        try:
-            for frame in container.decode(stream):
-                return frame
-        except av.error.FFmpegError as error:
-            failure = error
-        raise BadMedia("its picture can't be decoded", remedy="Export it again, as H.264 for example",
-                       reason="undecodable") from failure  # fmt: skip
 
 
 def _video_facts(

@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import av
 from PIL import Image, ImageDraw, ImageFont
 
-from .checks import key_frame
+from .checks import key_frame, opened
 
 THUMB = (320, 180)
 _GAP = 12
@@ -52,7 +51,7 @@ def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
 
 def _frame(thumb: Thumb) -> Image.Image:
     """The last key frame at or before the frame asked for: one picture to decode."""
-    with av.open(f"file:{thumb.segment}") as container:
+    with opened(thumb.segment) as container:
         frame = key_frame(container, thumb.frame)
         if frame is None:
             return Image.new("RGB", THUMB)
