@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import getpass
 import os
+import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from reelyard.domain.errors import SettingsInvalid
 from reelyard.domain.job import Job
 from reelyard.domain.output import output_form
 from reelyard.engine import encoders, fonts
@@ -34,7 +36,7 @@ class Reelyard:
 
     @cached_property
     def memory(self) -> Memory:
-        return Memory(self.settings.cache_dir / "memory")
+        return Memory(_usable(self.settings.cache_dir, "REELYARD_CACHE_DIR") / "memory")
 
     @cached_property
     def cache(self) -> SegmentCache:
@@ -54,7 +56,7 @@ class Reelyard:
             planning=self.planning,
             ffmpeg=self.ffmpeg,
             cache=self.cache,
-            logs=self.settings.log_dir,
+            logs=_usable(self.settings.log_dir, "REELYARD_LOG_DIR"),
             username=_username(),
             at_once=self.at_once or self.settings.jobs or os.cpu_count() or 1,
         )
@@ -85,6 +87,17 @@ class Reelyard:
         found = encoders.find_encoder(self.ffmpeg, wanted)
         self.memory.keep(found, *name)
         return found
+
+
+def _usable(folder: Path, setting: str) -> Path:
+    """The folder, made. Raises SettingsInvalid where that can't be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        message = f"{folder} can't be written to: {error.strerror}"
+        raise SettingsInvalid(message, remedy=f"Let {setting} name another folder") from error
 
 
 def _driver() -> str:

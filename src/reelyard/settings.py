@@ -33,7 +33,7 @@ class Settings(BaseSettings):
         description="where rendered segments are kept",
     )
     cache_limit_gb: float = Field(
-        default=50.0, gt=0, description="how large the segment cache may grow"
+        default=50.0, gt=0, le=1e9, description="how large the segment cache may grow"
     )
     log_dir: Path = Field(default_factory=lambda: _data("logs"), description="where job logs go")
     jobs: int | None = Field(
@@ -41,7 +41,7 @@ class Settings(BaseSettings):
     )
     segment_seconds: float = Field(default=20.0, ge=0.1, le=3600, description="longest segment")
     stall_seconds: float = Field(
-        default=300.0, gt=0, description="FFmpeg without progress is killed after"
+        default=300.0, gt=0, le=1e6, description="FFmpeg without progress is killed after"
     )
     font_dirs: Paths = Field(default=(), description="folders with more fonts for texts")
     media_roots: Paths = Field(

@@ -307,7 +307,7 @@ def test_chapters_are_listed_as_a_video_description_wants_them(
     titles = ["One: the first", "Two\n& [a|b]", "Three 🎬"]
     videos = [{"item_type": "video", "path": short, "text_animation_text": one} for one in titles]
     videos[2].pop("text_animation_text")
-    job = write_job(still, videos[0], videos[1], still, videos[2], chapters=True)
+    job = write_job(still, videos[0], videos[1], still, videos[2], still, chapters=True)
     done = cli("render", job, "-o", tmp_path / "film.mp4", "--json")
     assert done.returncode == 0, done.stdout
     listed = (tmp_path / "film.chapters.txt").read_text().splitlines()

@@ -96,7 +96,8 @@ def known(clips: Clips, real_media: Path | None) -> list[Known]:
 def item_of(one: Known) -> dict[str, Any]:
     if one.seconds is None:
         return {"item_type": "image", "path": one.path, "duration": 0.2}
-    trim = {"start": 0.1, "end": 0.1 + LONGEST} if one.seconds > 0.1 + LONGEST else {}
+    start = round(min(one.seconds, 8) / 2, 2)
+    trim = {"start": start, "end": start + LONGEST} if one.seconds > 1 else {}
     return {"item_type": "video", "path": one.path, **trim}
 
 
@@ -116,13 +117,9 @@ def test_every_clip_renders_with_its_length_shape_and_sound(
     samples = sound_of(film.output)
     assert samples.shape == (2, film.plan.frames * FRAME_SAMPLES)
     for n, (one, item) in enumerate(zip(known, film.plan.items, strict=True)):
-        seconds = (
-            0.2
-            if one.seconds is None
-            else min(one.seconds, LONGEST)
-            if one.seconds > 0.1 + LONGEST
-            else one.seconds
-        )
+        seconds = 0.2 if one.seconds is None else one.seconds
+        if seconds > 1:
+            seconds = LONGEST
         assert abs(item.frames - 30 * seconds) < 1, one.path.name
         assert_shape(shown[n], one)
         if not one.has_sound:

@@ -36,7 +36,7 @@ START = Fraction(0)
 HOW = "flags=bicubic+accurate_rnd+bitexact"
 TO_709 = "out_color_matrix=bt709:out_range=limited"
 RATE = "fps=30,tpad=stop=2:stop_mode=clone,trim=start_pts=0:end_pts=300"
-TAGS = "setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709[picture]"
+TAGS = "sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709[picture]"
 
 SHAPES = st.builds(
     lambda width, height, sar: video(width=width, height=height, sample_aspect_ratio=sar),

@@ -264,7 +264,8 @@ def test_killed_in_the_middle_of_adding_leaves_a_cache_that_works(
         put(cache, work, name)
         assert get(cache, work, name) == bytes_of(name)
     cache.clear()
-    assert not files(cache)
+    left = {path.name.endswith(".part") for path in files(cache)}
+    assert left <= {True}  # a temporary name may be somebody's who is still writing
 
 
 class CacheLife(RuleBasedStateMachine):

@@ -33,36 +33,37 @@ def graph(audio: AudioFacts, start: Fraction = Fraction(0)) -> str:
 
 def test_stereo_is_timed_resampled_and_made_exactly_as_long_as_the_picture() -> None:
     assert graph(CLIP_AUDIO) == (
-        "[0:1]asetpts=PTS-0,atrim=start_pts=0,aresample=48000:async=1000:first_pts=0," + END
+        "[0:1]asetpts=round(PTS-0/1/TB),atrim=start_pts=0,aresample=48000:async=1000:first_pts=0,"
+        + END
     )
 
 
 def test_mono_is_heard_on_both_sides_at_full_level() -> None:
     assert graph(MONO) == (
         # pan takes the one channel as it is: a conversion would turn it down by 3 dB.
-        "[0:1]asetpts=PTS-0,atrim=start_pts=0,pan=stereo|c0=c0|c1=c0,"
+        "[0:1]asetpts=round(PTS-0/1/TB),atrim=start_pts=0,pan=stereo|c0=c0|c1=c0,"
         "aresample=48000:async=1000:first_pts=0," + END
     )
 
 
 def test_surround_is_mixed_down_in_floats_and_limited() -> None:
     assert graph(SURROUND) == (
-        "[0:1]asetpts=PTS-0,atrim=start_pts=0,"
+        "[0:1]asetpts=round(PTS-0/1/TB),atrim=start_pts=0,"
         "aresample=48000:async=1000:first_pts=0:ochl=stereo:osf=fltp,"
         "alimiter=limit=0.97:level=false:latency=true," + END
     )
 
 
 def test_trimmed_sound_is_timed_in_its_own_ticks() -> None:
-    assert graph(CLIP_AUDIO, Fraction(5, 2)).startswith("[0:1]asetpts=PTS-120000,")
-    assert graph(MONO, Fraction(5, 2)).startswith("[0:1]asetpts=PTS-110250,")
+    assert graph(CLIP_AUDIO, Fraction(5, 2)).startswith("[0:1]asetpts=round(PTS-5/2/TB),")
+    assert graph(MONO, Fraction(5, 2)).startswith("[0:1]asetpts=round(PTS-5/2/TB),")
 
 
 def test_sound_is_timed_from_the_pictures_first_frame() -> None:
     """The picture begins a second after the container: what is heard before it is cut off."""
     late = clip(first_tick=15360, end_tick=15360 + 153600)
     assert sound_graph(late, CLIP_AUDIO, Fraction(0), 480_000).startswith(
-        "[0:1]asetpts=PTS-48000,atrim=start_pts=0,"
+        "[0:1]asetpts=round(PTS-1/1/TB),atrim=start_pts=0,"
     )
 
 

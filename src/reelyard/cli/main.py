@@ -18,7 +18,7 @@ from typing import Annotated
 import typer
 
 from reelyard.bootstrap import Reelyard
-from reelyard.domain.errors import JobRejected, OutputRejected, ReelyardError
+from reelyard.domain.errors import JobRejected, ReelyardError
 from reelyard.engine.ffmpeg import StopSignal
 from reelyard.settings import read_settings
 
@@ -96,10 +96,8 @@ def render(
 
     reelyard = Reelyard(read_settings(), encoder, jobs)
     job = read_job(job_file)
-    if output.resolve() == job_file.resolve():
-        raise OutputRejected(f"{output} is the job file", remedy="Name another file")
     with stopping() as stop, progress_display(as_json=as_json) as watcher:
-        done = reelyard.render_job(job, output.absolute(), watcher, stop)
+        done = reelyard.render_job(job, output.absolute(), watcher, stop, job_file)
     show_rendered(done, as_json=as_json)
 
 
@@ -118,7 +116,8 @@ def stopping() -> Iterator[StopSignal]:
         yield stop
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # Once stopped, what is left to do is cleaning up: nothing may break that off.
+            signal.signal(number, signal.SIG_IGN if stop.is_set else handler)
 
 
 @app.command()
@@ -189,7 +188,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     settings = read_settings()
     reelyard = Reelyard(settings)
-    findings = examine(settings, lambda: reelyard.ffmpeg, reelyard.memory)
+    findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory)
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))
     else:

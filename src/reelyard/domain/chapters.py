@@ -66,11 +66,14 @@ def plain_title(title: str) -> str:
     return " ".join(title.replace("\0", "").split())
 
 
-def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
+def youtube_list(
+    chapters: Iterable[Chapter], opening: str = "Intro", *, frames: int | None = None
+) -> str:
     """Lines for a video description: the first at 0:00, each at least ten seconds long.
 
     A chapter that starts less than ten seconds after the one before it, or a last one that is shorter
     itself, is joined to that one: YouTube shows no chapters at all when a single one is too short.
+    ``frames`` is the film's length; without it, the last chapter's end counts.
     """
     entries: list[tuple[int, str]] = []
     end = 0
@@ -85,6 +88,7 @@ def youtube_list(chapters: Iterable[Chapter], opening: str = "Intro") -> str:
         else:
             start, title = entries[-1]
             entries[-1] = (start, f"{title} / {chapter.title}")
+    end = end if frames is None else frames
     if len(entries) > 1 and end - entries[-1][0] < YOUTUBE_SHORTEST:
         _, last = entries.pop()
         start, title = entries[-1]

@@ -7,6 +7,7 @@
     │   └── FFmpegStalled         no progress for the configured time: killed
     ├── EncoderUnavailable        the encoder that was asked for does not work here
     ├── OutputRejected            a segment or film does not match its plan; it is not shown
+    ├── OutputUnusable            the film can't or must not go where it was asked to
     ├── OutOfDisk                 too little room for what the job needs
     ├── StorageFailed             the disk or the operating system refused something
     ├── SettingsInvalid           a setting makes no sense
@@ -60,7 +61,8 @@ class Problem:
             where += f", {printable(self.field)}"
         if self.file:
             where += f", {printable(self.file)}"
-        return f"{where}: {printable(self.message)}. {printable(self.remedy)}."
+        message = printable(self.message).rstrip(".")
+        return f"{where}: {message}. {printable(self.remedy)}."
 
 
 class JobRejected(ReelyardError):
@@ -112,6 +114,13 @@ class OutputRejected(ReelyardError):
     """Something was made that does not match its plan. Nobody gets to see it."""
 
     code = "output_rejected"
+
+
+class OutputUnusable(ReelyardError):
+    """The film can't or must not go where it was asked to."""
+
+    code = "output_unusable"
+    exit_code = 2
 
 
 class OutOfDisk(ReelyardError):

@@ -61,6 +61,8 @@ class VideoFacts:
     frame_count: int
     longest_interval: int  # ticks between two neighbours in display order, at most
     variable_rate: bool
+    decoder: str | None = None  # FFmpeg's usual one for the codec would drop the alpha channel
+    alpha_index: int | None = None  # the stream that holds the alpha channel, where it is apart
 
     @property
     def span(self) -> Fraction:

@@ -30,6 +30,7 @@ class Source:
     fingerprint: str
     size: int
     modified_ns: int
+    decoder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,12 +152,16 @@ def content_key(*parts: object) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _opened(source: Source, seek: Fraction | None) -> list[str | None]:
+    return [source.fingerprint, source.demuxer, source.decoder, str(seek)]
+
+
 def picture_key(recipe: PictureRecipe, encoding: Encoding) -> str:
     text = recipe.text and [recipe.text.document, [font.fingerprint for font in recipe.text.fonts]]
     return content_key(
         "picture",
         [encoding.ffmpeg_version, encoding.encoder, encoding.options],
-        [recipe.source.fingerprint, recipe.source.demuxer, str(recipe.seek)],
+        _opened(recipe.source, recipe.seek),
         [recipe.graph, recipe.frames, recipe.logo and recipe.logo.fingerprint, text],
     )
 
@@ -167,7 +172,7 @@ def sound_key(recipe: SoundRecipe | None, samples: int, ffmpeg_version: str) -> 
     return content_key(
         "sound",
         ffmpeg_version,
-        [recipe.source.fingerprint, recipe.source.demuxer, str(recipe.seek)],
+        _opened(recipe.source, recipe.seek),
         [recipe.graph, recipe.samples, recipe.even_loudness],
     )
 

@@ -7,7 +7,7 @@ does not match.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,9 @@ from typing import Any
 
 import av
 import av.error
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
@@ -51,6 +53,7 @@ def check_segment(path: Path, form: OutputForm, frames: int) -> PictureFacts:
         if keys[0] != 0:
             raise _rejected(path, "does not start with a key frame")
         _decode_first(container, path)
+    _boxes(path)
     return facts
 
 
@@ -69,12 +72,14 @@ def _opened(path: Path) -> InputContainer:
 
 def _measure(container: InputContainer, path: Path, frames: int) -> tuple[PictureFacts, list[int]]:
     """The picture's facts and its key frames' numbers; every frame is where it belongs."""
+    if not container.streams.video:
+        raise _rejected(path, "has no picture")
     stream = container.streams.video[0]
     times: list[int] = []
     sizes: list[int] = []
     keys: list[int] = []
     tick = (stream.time_base or Fraction(1)) * FRAME_RATE
-    for packet in container.demux(stream):
+    for packet in _packets(container, stream, path):
         if packet.pts is None:
             continue
         number = packet.pts * tick
@@ -87,6 +92,15 @@ def _measure(container: InputContainer, path: Path, frames: int) -> tuple[Pictur
     if not keys or sorted(times) != list(range(frames)):
         raise _rejected(path, f"holds {len(times)} frames instead of {frames}")
     return _facts(stream, sizes), sorted(keys)
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream | AudioStream, path: Path
+) -> Iterator[Packet[Any]]:
+    try:
+        yield from container.demux(stream)
+    except av.error.FFmpegError as error:
+        raise _rejected(path, f"breaks off: {error}") from error
 
 
 def _facts(stream: VideoStream, sizes: list[int]) -> PictureFacts:
@@ -138,7 +152,9 @@ def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
     else:
         codec.thread_count = 1
     container.seek(int(number / FRAME_RATE / (stream.time_base or Fraction(1))), stream=stream)
-    packet = next(packet for packet in container.demux(stream) if packet.is_keyframe)
+    packet = next((one for one in container.demux(stream) if one.is_keyframe), None)
+    if packet is None:
+        return None
     frames = [*codec.decode(packet), *codec.decode(None)]
     codec.flush_buffers()
     return frames[0] if frames else None
@@ -200,6 +216,7 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Cha
             raise _rejected(path, f"has {samples} samples of sound instead of {samples_in(frames)}")
         _check_chapters(container, chapters, path)
         sound = container.streams.audio[0]
+        boxes = _boxes(path)
         seconds = Fraction(frames, FRAME_RATE)
         facts = FilmFacts(
             width=picture.width,
@@ -220,7 +237,7 @@ def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Cha
             sample_rate=sound.codec_context.sample_rate,
             channels=sound.channels,
             chapters=len(chapters),
-            moov_first=_moov_first(path),
+            moov_first=boxes.index("moov") < boxes.index("mdat"),
             size=path.stat().st_size,
         )
     _check_delivery(facts, form, path)
@@ -266,11 +283,13 @@ def _decode_last(container: InputContainer, key: int, frames: int, path: Path) -
 
 def _measure_sound(container: InputContainer, path: Path) -> tuple[int, int]:
     """Samples by the track's own edit list, and the bytes of its packets."""
+    if not container.streams.audio:
+        raise _rejected(path, "has no sound")
     sound = container.streams.audio[0]
     if sound.duration is None or sound.time_base is None:
         raise _rejected(path, "has sound of unknown length")
     container.seek(0, stream=sound)
-    total = sum(packet.size for packet in container.demux(sound))
+    total = sum(packet.size for packet in _packets(container, sound, path))
     return int(sound.duration * sound.time_base * SAMPLE_RATE), total
 
 
@@ -296,16 +315,23 @@ def underflows(frame_bytes: Sequence[int], form: OutputForm) -> int:
     return waits
 
 
-def _moov_first(path: Path) -> bool:
-    """Whether the index comes before the pictures, by walking the file's top-level boxes."""
+def _boxes(path: Path) -> list[str]:
+    """The file's top-level boxes in order. They end where the file does, or it was cut."""
+    found: list[str] = []
+    end = 0
+    length = path.stat().st_size
     with path.open("rb") as file:
         while len(head := file.read(16)) >= 8:
-            size, kind = int.from_bytes(head[:4], "big"), head[4:8]
-            if kind in (b"moov", b"mdat"):
-                return kind == b"moov"
+            size = int.from_bytes(head[:4], "big")
             size = int.from_bytes(head[8:16], "big") if size == 1 else size
-            file.seek(max(size, 8) - len(head), 1)
-    return False
+            if size < 8:
+                break
+            found.append(head[4:8].decode("latin-1"))
+            end += size
+            file.seek(end)
+    if end != length or not {"moov", "mdat"} <= set(found):
+        raise _rejected(path, f"is cut off: {length} bytes instead of {end}")
+    return found
 
 
 def _rejected(path: Path, message: str) -> OutputRejected:

@@ -120,8 +120,9 @@ def _source(source: Source, seek: Fraction | None) -> list[str]:
     # Accurate seeking would drop frames by FFmpeg's idea of the start; the graph does it by ticks.
     entry = [] if seek is None else ["-noaccurate_seek", "-ss", f"{float(seek):.6f}"]
     demuxer = source.demuxer.partition(",")[0]
+    decoder = [] if source.decoder is None else ["-c:v", source.decoder]
     guard = ["-protocol_whitelist", PROTOCOLS, "-format_whitelist", source.demuxer]
-    return [*entry, *guard, "-f", demuxer, "-threads", "1", "-i", f"file:{source.path}"]
+    return [*entry, *guard, "-f", demuxer, *decoder, "-threads", "1", "-i", f"file:{source.path}"]
 
 
 def quoted(argv: Sequence[str]) -> str:

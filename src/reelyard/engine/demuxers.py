@@ -27,6 +27,11 @@ MOVING = (
     "gif",
     "dv",
     "nut",
+    # Sound alone: opened so that a user reads what is missing.
+    "mp3",
+    "wav",
+    "flac",
+    "aac",
 )
 PROTOCOLS = "file"
 SEEKABLE = frozenset({"mov", "mp4", "matroska", "webm"})

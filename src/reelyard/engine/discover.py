@@ -54,4 +54,7 @@ def _version(executable: Path) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         message = f"{executable} does not run as FFmpeg"
         raise SettingsInvalid(message, remedy=_REMEDY) from error
-    return said.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
+    version = said.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
+    if not version.startswith("ffmpeg version"):
+        raise SettingsInvalid(f"{executable} is no FFmpeg", remedy=_REMEDY)
+    return version

@@ -91,17 +91,19 @@ class StopSignal:
 
 @dataclass(slots=True)
 class Said:
-    """What one FFmpeg said: its last lines, and how many lines were errors."""
+    """What one FFmpeg said: its last lines, which lines were errors, and how many."""
 
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=400))
-    errors: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)  # the first ones
+    last_errors: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
     error_count: int = 0
 
     def add(self, line: str) -> None:
         self.lines.append(line)
         if "[error]" in line or "[fatal]" in line or "[panic]" in line:
             self.error_count += 1
+            self.last_errors.append(plain(line))
             if len(self.errors) < TAIL_LINES:
                 self.errors.append(plain(line))
 
@@ -177,7 +179,8 @@ class FFmpeg:
             raise OutOfDisk("the disk is full", remedy="Make room, then run again")
         if process.returncode:
             reason = said.errors[0] if said.errors else f"exit code {process.returncode}"
-            raise FFmpegFailed(f"FFmpeg failed: {reason}", tail=said.errors or list(said.tail))
+            tail = dict.fromkeys([*said.errors, *said.last_errors] or said.tail)
+            raise FFmpegFailed(f"FFmpeg failed: {reason}", tail=list(tail))
         return said
 
     def _attend(

@@ -35,7 +35,8 @@ TAIL_FRAMES = 2
 
 SCALER = "bicubic+accurate_rnd+bitexact"
 REFERENCE_WHITE_NITS = 203
-_TAGS = "setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+# Side data goes: a source's HDR metadata would be written into the film.
+_TAGS = "sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,7 @@ def moving_graph(
     """
     video = facts.video
     head = [f"[0:{video.stream_index}]setpts=PTS-{_origin(video, start)}"]
-    if frames.start:
+    if frames.start or start:
         head.append(f"trim=start_pts={_earliest(video, frames.start)}")
     if video.interlaced:
         head.append("bwdif=mode=send_frame:deint=interlaced")
@@ -125,7 +126,8 @@ def moving_graph(
 
 def still_graph(video: VideoFacts, form: OutputForm, frames: int) -> str:
     """The graph for a still shown for ``frames``: decoded and scaled once. Ends in ``[picture]``."""
-    steps = [f"[0:{video.stream_index}]trim=end_frame=1", *fitting(video, form)]
+    alpha = "" if video.alpha_index is None else f"[0:{video.alpha_index}]alphamerge,"
+    steps = [f"[0:{video.stream_index}]{alpha}trim=end_frame=1", *fitting(video, form)]
     steps += ["loop=loop=-1:size=1", f"settb=1/{FRAME_RATE}", "setpts=N", f"fps={FRAME_RATE}"]
     return ",".join([*steps, f"trim=end_pts={frames}", _TAGS]) + "[picture]"
 

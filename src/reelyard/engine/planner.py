@@ -246,6 +246,7 @@ def source_of(facts: MediaFacts) -> Source:
         fingerprint=facts.fingerprint,
         size=facts.size,
         modified_ns=facts.modified_ns,
+        decoder=facts.video.decoder,
     )
 
 

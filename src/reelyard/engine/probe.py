@@ -177,14 +177,13 @@ def _check_still_size(path: Path) -> None:
     """Read a still's size from its header and decode it, before FFmpeg gets to see it."""
     from PIL import Image, UnidentifiedImageError
 
+    Image.MAX_IMAGE_PIXELS = None  # the limit is ours, and looked at before anything is decoded
     try:
         with Image.open(path) as image:
             _check_pixels(*image.size)
             image.load()
     except UnidentifiedImageError:
         return  # a kind that Pillow does not know; FFmpeg may
-    except Image.DecompressionBombError as error:
-        raise _too_large("it claims far too many pixels") from error
     except (OSError, SyntaxError, ValueError) as error:
         raise BadMedia(f"the picture is damaged ({error})", remedy="Export it again",
                        reason="damaged") from error  # fmt: skip
@@ -343,6 +342,8 @@ def _video_facts(
     assert stream.time_base is not None
     codec = stream.codec_context
     tick = stream.time_base
+    decoder = _ALPHA_DECODERS.get(codec.name) if stream.metadata.get("alpha_mode") == "1" else None
+    alpha = _alpha_index(stream) if kind is MediaKind.STILL else None
     return VideoFacts(
         stream_index=stream.index,
         codec=codec.name,
@@ -353,7 +354,9 @@ def _video_facts(
         pixel_format=frame.format.name,
         bit_depth=max(part.bits for part in frame.format.components),
         # A CMYK JPEG decodes to four planes; its fourth is no alpha.
-        has_alpha=_has_alpha(frame) and codec.name != "mjpeg",
+        has_alpha=(_has_alpha(frame) and codec.name != "mjpeg")
+        or decoder is not None
+        or alpha is not None,
         interlaced=bool(frame.interlaced_frame),
         colour=_colour(frame),
         time_base=tick,
@@ -361,8 +364,23 @@ def _video_facts(
         end_tick=span.end if kind is MediaKind.MOVING else span.first + 1,
         frame_count=span.count,
         longest_interval=span.longest,
+        decoder=decoder,
+        alpha_index=alpha,
         variable_rate=(span.longest - span.shortest) * tick > Fraction(1, 200) and span.count > 2,
     )
+
+
+_ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+
+
+def _alpha_index(picture: VideoStream) -> int | None:
+    """The stream that holds an AVIF's alpha channel: a second, grey picture of the same size."""
+    size = (picture.codec_context.width, picture.codec_context.height)
+    for stream in picture.container.streams.video:
+        same_size = (stream.codec_context.width, stream.codec_context.height) == size
+        if stream.index != picture.index and same_size and stream.metadata.get("title") == "Alpha":
+            return stream.index
+    return None
 
 
 def _sane_aspect(aspect: Fraction) -> Fraction:

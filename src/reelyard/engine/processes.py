@@ -43,9 +43,12 @@ def _dies_with_parent() -> Callable[[], None] | None:
     import ctypes
 
     prctl = ctypes.CDLL(None).prctl  # looked up before the fork: afterwards nothing may allocate
+    parent = os.getpid()
 
     def request() -> None:
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)  # it died before the request was made
 
     return request
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from reelyard.domain.errors import printable
+
 from .checks import key_frame, opened
 
 THUMB = (320, 180)
@@ -61,6 +63,8 @@ def _frame(thumb: Thumb) -> Image.Image:
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont) -> str:
+    """The caption on one line, cut to a cell's width."""
+    text = printable(" ".join(text.split()))
     if draw.textlength(text, font=face) <= THUMB[0]:
         return text
     while text and draw.textlength(text + "…", font=face) > THUMB[0]:

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from reelyard.domain.media import AudioFacts, MediaFacts
 from reelyard.domain.output import AUDIO_BIT_RATE
-from reelyard.domain.timeline import SAMPLE_RATE, round_half_up, seconds_of
+from reelyard.domain.timeline import SAMPLE_RATE, seconds_of
 
 SEEK_MARGIN = Fraction(1)
 STRETCH = 1000
@@ -47,8 +47,10 @@ def sound_seek(facts: MediaFacts, start: Fraction) -> Fraction | None:
 
 def sound_graph(facts: MediaFacts, audio: AudioFacts, start: Fraction, samples: int) -> str:
     """The graph for one item's sound: 16-bit stereo, 48 kHz, ``samples`` long. Ends in ``[sound]``."""
-    origin = round_half_up((facts.video.first + start) / audio.time_base)
-    steps = [f"[0:{audio.stream_index}]asetpts=PTS-{origin}", "atrim=start_pts=0"]
+    # In seconds: whatever the container's ticks, FFmpeg counts decoded sound in samples.
+    origin = facts.video.first + start
+    clock = f"asetpts=round(PTS-{origin.numerator}/{origin.denominator}/TB)"
+    steps = [f"[0:{audio.stream_index}]{clock}", "atrim=start_pts=0"]
     if audio.channels == 1:
         steps.append("pan=stereo|c0=c0|c1=c0")
     mix = ":ochl=stereo:osf=fltp" if audio.channels > 2 else ""

@@ -120,7 +120,7 @@ class SegmentCache:
         entries = list(self.entries())
         for entry in entries:
             self._drop(entry.path)
-        self._sweep(older_than=0)
+        self._sweep()
         return len(entries)
 
     def free_bytes(self) -> int:
@@ -147,9 +147,9 @@ class SegmentCache:
         _note_of(path).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
 
-    def _sweep(self, older_than: float = _ABANDONED_SECONDS) -> None:
+    def _sweep(self) -> None:
         """Remove what a killed process left behind: temporary names, bytes without a note."""
-        horizon = time.time() - older_than
+        horizon = time.time() - _ABANDONED_SECONDS
         for path in (self.root / "entries").glob("*/*"):
             abandoned = path.name.endswith(".part") or not (
                 path.name.endswith(_NOTE) or _note_of(path).exists()

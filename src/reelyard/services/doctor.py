@@ -39,7 +39,9 @@ class Finding:
     remedy: str = ""
 
 
-def examine(settings: Settings, ffmpeg: Callable[[], FFmpeg], memory: Memory) -> list[Finding]:
+def examine(
+    settings: Settings, ffmpeg: Callable[[], FFmpeg], memory: Callable[[], Memory]
+) -> list[Finding]:
     """Everything about this machine that rendering depends on."""
     findings = list(_ffmpeg(ffmpeg))
     findings += _fonts(settings.font_dirs, memory)
@@ -84,8 +86,12 @@ def _encoders(ffmpeg: FFmpeg) -> Iterator[Finding]:
         yield Finding("encoders", Verdict.FAILED, "none works", "Use the packaged FFmpeg")
 
 
-def _fonts(folders: Sequence[Path], memory: Memory) -> Iterator[Finding]:
-    faces = fonts.catalogue(folders, memory)
+def _fonts(folders: Sequence[Path], memory: Callable[[], Memory]) -> Iterator[Finding]:
+    try:
+        faces = fonts.catalogue(folders, memory())
+    except ReelyardError as error:
+        yield Finding("fonts", Verdict.FAILED, error.message, error.remedy)
+        return
     if not faces:
         yield Finding("fonts", Verdict.FAILED, "none found", "Install the package fontpkg-anton")
         return

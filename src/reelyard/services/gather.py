@@ -21,7 +21,7 @@ from reelyard.engine.planner import check as contradictions
 from reelyard.engine.probe import probe
 
 PROBES_AT_ONCE = 4
-_FACTS_VERSION = "1"
+_FACTS_VERSION = "2"
 """Raise it when a probe finds out more, or otherwise, than before."""
 
 
@@ -48,7 +48,11 @@ class Prober:
     def _check_allowed(self, path: Path) -> None:
         if not self._roots:
             return
-        resolved = path.resolve()
+        try:
+            resolved = path.resolve()
+        except (OSError, ValueError, RuntimeError) as error:
+            raise BadMedia(f"can't be reached ({error})", remedy="Check the path",
+                           reason="unreachable") from error  # fmt: skip
         if not any(resolved.is_relative_to(root) for root in self._roots):
             raise BadMedia("it lies outside the folders that may be used (REELYARD_MEDIA_ROOTS)",
                            remedy="Move it into one of them", reason="outside_roots")  # fmt: skip

@@ -82,11 +82,14 @@ class Pieces:
         with ThreadPoolExecutor(self._at_once, "piece") as pool:
             futures = [pool.submit(task) for task in tasks]
             self._wait(futures)
-        for future in futures:
-            if not future.cancelled() and (error := future.exception()):
-                if isinstance(error, Cancelled) and self.made.bad:
-                    continue  # stopped because of the bad item, which is what counts
-                raise error
+        errors = [one.exception() for one in futures if not one.cancelled()]
+        failures = [error for error in errors if error]
+        # The rest was stopped because of one that failed, or of a bad item: that is what counts.
+        causes = [error for error in failures if not isinstance(error, Cancelled)]
+        if causes:
+            raise causes[0]
+        if failures and not self.made.bad:
+            raise failures[0]
         return self.made
 
     @property
@@ -210,6 +213,7 @@ class Pieces:
     # Both
 
     def _taken(self, key: str, suffix: str, target: Path) -> dict[str, Any] | None:
+        self._run.stop.check()
         entry = self._cache.take(key, suffix, target)
         if entry is None:
             return None
@@ -240,7 +244,8 @@ class Pieces:
         else:
             return
         with self._lock:
-            self.made.bad.append(problem)
+            if all(known.position != position for known in self.made.bad):
+                self.made.bad.append(problem)
         self._log.step(f"bad: {problem}")
         if not self._go_on:
             self._run.stop.stop()

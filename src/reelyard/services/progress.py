@@ -67,6 +67,7 @@ class Meter:
         self._work = 0.0  # weighted frames that were really made, not found in the cache
         self._frames_total = 0
         self._frames: dict[str, int] = {}
+        self._most = 0.0
 
     def expect(self, frames: int) -> None:
         """Start over with a plan of so many frames of film."""
@@ -115,9 +116,11 @@ class Meter:
         share = min(1.0, done / self._total) if self._total else 0.0
         rate = self._work / elapsed if elapsed > 0 and self._work > 0 else None
         finished = self._stage is Stage.DONE
+        # A plan that lost an item starts over with fewer frames; what was shown is not taken back.
+        self._most = max(self._most, min(_MOST_BEFORE_DONE, 100 * share))
         return Progress(
             stage=self._stage,
-            percent=100.0 if finished else min(_MOST_BEFORE_DONE, 100 * share),
+            percent=100.0 if finished else self._most,
             frames_done=sum(self._frames.values()),
             frames_total=self._frames_total,
             speed=rate / (PICTURE + SOUND + TRACK + JOIN) / 30 if rate else None,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ from reelyard.domain.chapters import Chapter, chapters_of, tiled, youtube_list, 
 from reelyard.domain.errors import (
     JobRejected,
     OutOfDisk,
-    OutputRejected,
+    OutputUnusable,
     Problem,
     ReelyardError,
     StorageFailed,
+    printable,
 )
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
@@ -74,10 +76,18 @@ class RenderJob:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(
-        self, job: Job, output: Path, watcher: Watcher | None = None, stop: StopSignal | None = None
+        self,
+        job: Job,
+        output: Path,
+        watcher: Watcher | None = None,
+        stop: StopSignal | None = None,
+        job_file: Path | None = None,
     ) -> Rendered:
-        """Render ``job`` to ``output``. Raises ReelyardError; then there is no output."""
-        check_output(output, job)
+        """Render ``job`` (from ``job_file``, which is not to be overwritten) to ``output``.
+
+        Raises ReelyardError; then there is no output.
+        """
+        check_output(output, job, job_file)
         folder = log_folder(self.logs, self.username, job.channel_name, job.job_id, self.clock())
         log = JobLog(folder, quoted)
         begun = time.monotonic()
@@ -197,9 +207,15 @@ class _Attempt:
         warnings = [*prepared.warnings, *chapter_warnings]
         seconds = time.monotonic() - self.begun
         document = report(
-            prepared.job, plan, made, facts, warnings, output=str(output), seconds=seconds
+            prepared.job,
+            plan,
+            made,
+            facts,
+            warnings,
+            output=printable(str(output)),
+            seconds=seconds,
         )
-        report_path = output.with_suffix(".report.json")
+        report_path = output.with_suffix(REPORT_SUFFIX)
         atomic.write_text(report_path, as_text(document))
         atomic.move(film, output)
         self.meter.stage(Stage.DONE)
@@ -226,15 +242,15 @@ class _Attempt:
             thumbs.append(sheet.Thumb(path, len(middle.frames) // 2, caption))
         made = self.work / "sheet.jpg"
         sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made)
-        target = self.output.with_suffix(".contact-sheet.jpg")
+        target = self.output.with_suffix(SHEET_SUFFIX)
         atomic.move(made, target)
         return target
 
     def _chapter_list(self, plan: Plan) -> tuple[Path | None, list[Problem]]:
         if not self.job.chapters:
             return None, []
-        listing = youtube_list(_chapters(plan))
-        target = self.output.with_suffix(".chapters.txt")
+        listing = youtube_list(_chapters(plan), frames=plan.frames)
+        target = self.output.with_suffix(CHAPTERS_SUFFIX)
         atomic.write_text(target, listing)
         if youtube_shows(listing):
             return target, []
@@ -268,27 +284,51 @@ def _check_free(free: int, needs: int, folder: Path) -> None:
         )
 
 
-def check_output(output: Path, job: Job) -> None:
-    """Raises OutputRejected if the film can't or must not go there."""
+REPORT_SUFFIX = ".report.json"
+SHEET_SUFFIX = ".contact-sheet.jpg"
+CHAPTERS_SUFFIX = ".chapters.txt"
+
+
+def check_output(output: Path, job: Job, job_file: Path | None = None) -> None:
+    """Raises OutputUnusable if the film or a file beside it can't or must not go there."""
     if output.suffix.lower() != ".mp4":
-        raise OutputRejected(f"{output.name} is not an MP4's name", remedy="Let it end in .mp4")
-    if output.is_dir():
-        raise OutputRejected(f"{output} is a folder", remedy="Name a file in it")
-    sources = {path for item in job.items for path in (item.path, item.logo_path) if path}
-    if output.exists() and any(_same(output, Path(source)) for source in sources):
-        raise OutputRejected(f"{output} is one of the job's sources", remedy="Name another file")
+        raise OutputUnusable(f"{output.name} is not an MP4's name", remedy="Let it end in .mp4")
+    read = [path for item in job.items for path in (item.path, item.logo_path) if path]
+    kept = [Path(path) for path in read] + ([job_file] if job_file else [])
     try:
+        for made in targets(output):
+            if not _exists(made):
+                continue
+            if made.is_dir():
+                raise OutputUnusable(f"{made} is a folder", remedy="Name a file in it")
+            if any(_same(made, path) for path in kept):
+                message = f"{made} is the job file or one of its sources"
+                raise OutputUnusable(message, remedy="Let the film have another name")
         output.parent.mkdir(parents=True, exist_ok=True)
-        probe = output.parent / f".reelyard-{job.job_id}"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        message = f"{output.parent} can't be written to: {error.strerror}"
-        raise OutputRejected(message, remedy="Name another folder") from error
+        with tempfile.TemporaryFile(dir=output.parent):
+            pass  # it can be written to
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"{output} can't be written: {reason}"
+        raise OutputUnusable(message, remedy="Name another file") from error
+
+
+def _exists(path: Path) -> bool:
+    """Unlike pathlib's, raises OSError for a name that can't be one, or a link that goes nowhere."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def targets(output: Path) -> list[Path]:
+    """The film and everything that may lie beside it."""
+    return [output, *map(output.with_suffix, (REPORT_SUFFIX, SHEET_SUFFIX, CHAPTERS_SUFFIX))]
 
 
 def _same(one: Path, other: Path) -> bool:
     try:
         return one.samefile(other)
-    except (OSError, ValueError):
-        return False
+    except (OSError, ValueError, RuntimeError):
+        return False  # probing the source says what is wrong with it
