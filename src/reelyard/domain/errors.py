@@ -72,8 +72,8 @@ class JobRejected(ReelyardError):
     exit_code = 2
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("\n".join(str(problem) for problem in problems))
-        self.problems = tuple(problems)
+        self.problems = tuple(sorted(problems, key=lambda problem: problem.position or 0))
+        super().__init__("\n".join(map(str, self.problems)))
 
 
 class BadMedia(ReelyardError):

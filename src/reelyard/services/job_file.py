@@ -84,7 +84,7 @@ def parse_job(document: object, folder: Path) -> Job:
     found = [one for one in documents if one is not None]
     problems += _position_problems(found)
     if problems or job is None:
-        raise JobRejected(sorted(problems, key=lambda problem: problem.position or 0))
+        raise JobRejected(problems)
     numbered = [(one.position or n, one) for n, one in enumerate(found, 1)]
     numbered.sort(key=lambda pair: pair[0])
     return Job(
