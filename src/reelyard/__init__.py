@@ -1,5 +1,1 @@
 """Reelyard: a render farm for video compilations."""
-
-from importlib.metadata import version
-
-__version__ = version("reelyard")

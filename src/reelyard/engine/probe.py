@@ -476,5 +476,6 @@ def _claim(
 ) -> tuple[Fraction, Fraction]:
     """What the header promises and what is there, in seconds: of the picture where it says."""
     if stream.duration and stream.time_base:
-        return stream.duration * stream.time_base, video.span
+        # Matroska counts a duration from zero, MP4 from the first frame.
+        return stream.duration * stream.time_base, max(video.span, video.end_tick * video.time_base)
     return Fraction(container.duration or 0, av.time_base), max(s.end_seconds for s in spans)

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -126,9 +127,12 @@ class _Attempt:
     def complete(self, stop: StopSignal) -> Rendered:
         prepared, pieces, made = self._make(stop)
         run = render.Run(self.using.ffmpeg, self.log, stop)
-        film, facts = self._couple(prepared.plan, pieces, run)
+        with ThreadPoolExecutor(1, "sheet") as beside:
+            sheet_made = beside.submit(self._contact_sheet, prepared.plan, pieces)
+            film, facts = self._couple(prepared.plan, pieces, run)
+            sheet_path = sheet_made.result()
         stop.check()
-        return self._publish(prepared, pieces, made, film, facts)
+        return self._publish(prepared, made, film, facts, sheet_path)
 
     def _make(self, stop: StopSignal) -> tuple[Prepared, Pieces, Made]:
         """All pieces; again without an item where one proves bad and may be left out."""
@@ -199,10 +203,11 @@ class _Attempt:
         return film, facts
 
     def _publish(
-        self, prepared: Prepared, pieces: Pieces, made: Made, film: Path, facts: checks.FilmFacts
+        self, prepared: Prepared, made: Made, film: Path, facts: checks.FilmFacts, made_sheet: Path
     ) -> Rendered:
         plan, output = prepared.plan, self.output
-        sheet_path = self._contact_sheet(plan, pieces)
+        sheet_path = output.with_suffix(SHEET_SUFFIX)
+        atomic.move(made_sheet, sheet_path)
         chapter_path, chapter_warnings = self._chapter_list(plan)
         warnings = [*prepared.warnings, *chapter_warnings]
         seconds = time.monotonic() - self.begun
@@ -242,9 +247,7 @@ class _Attempt:
             thumbs.append(sheet.Thumb(path, len(middle.frames) // 2, caption))
         made = self.work / "sheet.jpg"
         sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made)
-        target = self.output.with_suffix(SHEET_SUFFIX)
-        atomic.move(made, target)
-        return target
+        return made
 
     def _chapter_list(self, plan: Plan) -> tuple[Path | None, list[Problem]]:
         if not self.job.chapters:
