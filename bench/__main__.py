@@ -32,7 +32,6 @@ from .material import short_items, twenty
 from .measure import Measured, measure
 from .one_graph import one_graph
 
-
 AVERAGE_ITEM = 10
 """The item whose length is nearest to the average of all twenty."""
 
