@@ -92,7 +92,9 @@ class _Workshop:
             source = ["-f", "lavfi", "-i", picture]
             source += ["-f", "lavfi", "-i", sound, "-c:a", "aac"] if sound else []
             coding = ["-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
-            self._run([*source, *coding, "-t", str(seconds), str(path)])
+            making = path.with_name(f"making-{name}")
+            self._run([*source, *coding, "-t", str(seconds), str(making)])
+            making.replace(path)
         return str(path)
 
     def _run(self, arguments: list[str]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from reelyard.domain.errors import SettingsInvalid
 from reelyard.domain.job import Job
 from reelyard.domain.output import output_form
+from reelyard.domain.timeline import FRAME_RATE
 from reelyard.engine import encoders, fonts
 from reelyard.engine.discover import find_ffmpeg
 from reelyard.engine.ffmpeg import FFmpeg
@@ -58,7 +59,7 @@ class Reelyard:
             cache=self.cache,
             logs=_usable(self.settings.log_dir, "REELYARD_LOG_DIR"),
             username=_username(),
-            at_once=self.at_once or self.settings.jobs or os.cpu_count() or 1,
+            at_once=self.at_once or self.settings.jobs or _cores(),
         )
 
     def workshop(self, job: Job) -> Workshop:
@@ -67,7 +68,7 @@ class Reelyard:
         return Workshop(
             encoding=encoders.encoding(self.working_encoder, form, self.ffmpeg),
             faces=fonts.catalogue(self.settings.font_dirs, self.memory) if has_text else (),
-            segment_frames=max(1, round(self.settings.segment_seconds * 30)),
+            segment_frames=_frames(self.settings.segment_seconds),
         )
 
     @cached_property
@@ -89,6 +90,10 @@ class Reelyard:
         return found
 
 
+def _frames(seconds: float | None) -> int | None:
+    return None if seconds is None else max(1, round(seconds * FRAME_RATE))
+
+
 def _usable(folder: Path, setting: str) -> Path:
     """The folder, made. Raises SettingsInvalid where that can't be done."""
     try:
@@ -98,6 +103,12 @@ def _usable(folder: Path, setting: str) -> Path:
     except OSError as error:
         message = f"{folder} can't be written to: {error.strerror}"
         raise SettingsInvalid(message, remedy=f"Let {setting} name another folder") from error
+
+
+def _cores() -> int:
+    """The cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # Linux knows which ones
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _driver() -> str:

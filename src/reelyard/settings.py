@@ -39,7 +39,9 @@ class Settings(BaseSettings):
     jobs: int | None = Field(
         default=None, ge=1, le=256, description="segments rendered at the same time"
     )
-    segment_seconds: float = Field(default=20.0, ge=0.1, le=3600, description="longest segment")
+    segment_seconds: float | None = Field(
+        default=None, ge=0.1, le=3600, description="length of segments"
+    )
     stall_seconds: float = Field(
         default=300.0, gt=0, le=1e6, description="FFmpeg without progress is killed after"
     )

@@ -36,6 +36,7 @@ CLIP_VIDEO = VideoFacts(
     end_tick=153600,
     frame_count=300,
     longest_interval=512,
+    key_interval=512,
     variable_rate=False,
 )
 """Ten seconds at 30 frames a second, as a film wants them."""
@@ -73,6 +74,7 @@ STILL_VIDEO = replace(
     end_tick=1,
     frame_count=1,
     longest_interval=1,
+    key_interval=1,
 )
 
 STILL = replace(

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from reelyard.domain.errors import OutputRejected
 from reelyard.engine import commands
 from reelyard.engine.loudness import Loudness, read_summary
 from tests.conftest import Clips
@@ -46,7 +47,7 @@ def test_silence_is_as_quiet_as_the_meter_goes(silent: str) -> None:
 
 @pytest.mark.parametrize("lines", [[], ["no summary here"], summary()[:5], summary()[6:]])
 def test_a_missing_or_broken_off_summary_is_an_error(lines: list[str]) -> None:
-    with pytest.raises(ValueError, match="no loudness summary"):
+    with pytest.raises(OutputRejected, match="no loudness summary"):
         read_summary(lines)
 
 

@@ -36,7 +36,7 @@ START = Fraction(0)
 HOW = "flags=bicubic+accurate_rnd+bitexact"
 TO_709 = "out_color_matrix=bt709:out_range=limited"
 RATE = "fps=30,tpad=stop=2:stop_mode=clone,trim=start_pts=0:end_pts=300"
-TAGS = "sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709[picture]"
+TAGS = "setsar=1,sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709[picture]"
 
 SHAPES = st.builds(
     lambda width, height, sar: video(width=width, height=height, sample_aspect_ratio=sar),
@@ -129,7 +129,7 @@ def test_720p_at_2997_with_logo_and_text() -> None:
     )
     assert moving_graph(small, HD, START, WHOLE, logo=LOGO_VIDEO, text=True) == (
         # The logo is 101 pixels high: a transparent row makes it even, in RGB.
-        f"[1:0]format=rgba,scale=w=200:h=101:{HOW},pad=w=200:h=102:x=0:y=0:color=black@0,"
+        f"[1:0]trim=end_frame=1,format=rgba,scale=w=200:h=101:{HOW},pad=w=200:h=102:x=0:y=0:color=black@0,"
         f"scale={HOW}:{TO_709},format=yuva420p[logo];"
         # Scaled and laid over before the rate conversion: the source is the slower one.
         f"[0:0]setpts=PTS-0,scale=w=1920:h=1080:{HOW}:in_color_matrix=smpte170m:"
@@ -212,7 +212,7 @@ def test_interlaced_anamorphic_pal_becomes_progressive_and_square() -> None:
     assert moving_graph(pal, HD, START, WHOLE) == (
         "[0:0]setpts=PTS-0,bwdif=mode=send_frame:deint=interlaced,"
         f"scale=w=1440:h=1080:{HOW}:in_color_matrix=bt470bg:in_range=limited:{TO_709},"
-        f"format=yuv420p,pad=w=1920:h=1080:x=240:y=0,setsar=1,{RATE},{TAGS}"
+        f"format=yuv420p,pad=w=1920:h=1080:x=240:y=0,{RATE},{TAGS}"
     )
 
 

@@ -17,11 +17,11 @@ from reelyard.domain.plan import Font, Plan, PlannedItem
 from reelyard.domain.timeline import FrameRange
 from reelyard.engine.fonts import Face
 from reelyard.engine.planner import (
-    SEGMENT_FRAMES,
     Gathered,
     Workshop,
     check,
     make_plan,
+    segment_limit,
     shown_frames,
     source_of,
     without,
@@ -126,7 +126,7 @@ def test_a_trim_problem_says_how_long_the_clip_is() -> None:
 
 
 def test_a_clip_is_shown_whole() -> None:
-    planned = only(VIDEO)
+    planned = only(VIDEO, workshop=replace(WORKSHOP, segment_frames=600))
     assert (planned.start, planned.frames) == (0, 300)
     (segment,) = planned.picture
     assert (segment.part, segment.frames, segment.recipe.frames) == (0, FrameRange(0, 300), 300)
@@ -157,10 +157,6 @@ def test_a_long_clip_is_cut_into_segments_that_are_entered_where_they_begin() ->
     assert second == Fraction(100, 30) - 1 - Fraction(1, 30)
     assert third == Fraction(200, 30) - 1 - Fraction(1, 30)
     assert len({segment.key for segment in planned.picture}) == 3
-
-
-def test_segments_are_twenty_seconds_long_unless_a_workshop_says_otherwise() -> None:
-    assert WORKSHOP.segment_frames == SEGMENT_FRAMES == 600
 
 
 def test_a_still_is_shown_for_its_duration_in_silence() -> None:
@@ -335,3 +331,26 @@ def test_other_frame_rates_fill_the_time_that_they_last() -> None:
 def test_items_can_be_left_out_and_the_rest_keep_their_numbers() -> None:
     items: list[Item] = [item(position=n) for n in (1, 2, 3)]
     assert [one.position for one in without(job(*items), [2, 9]).items] == [1, 3]
+
+
+def limit_of(**changes: object) -> int:
+    return segment_limit(replace(CLIP, **changes))  # type: ignore[arg-type]
+
+
+def test_segments_last_five_seconds_where_entering_a_clip_costs_nothing() -> None:
+    assert limit_of() == 150
+
+
+def test_segments_are_longer_where_key_frames_are_far_apart() -> None:
+    ten_seconds = replace(CLIP.video, key_interval=round(10 / CLIP.video.time_base))
+    assert limit_of(video=ten_seconds) == 600
+    hour = replace(CLIP.video, key_interval=round(3600 / CLIP.video.time_base))
+    assert limit_of(video=hour) == 1800
+
+
+def test_clips_that_can_not_be_entered_are_cut_into_minutes() -> None:
+    assert limit_of(seekable=False) == 1800
+
+
+def test_a_still_can_be_entered_anywhere() -> None:
+    assert limit_of(kind=MediaKind.STILL, seekable=False) == 150

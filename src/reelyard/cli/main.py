@@ -20,6 +20,7 @@ import typer
 from reelyard.bootstrap import Reelyard
 from reelyard.domain.errors import JobRejected, ReelyardError
 from reelyard.engine.ffmpeg import StopSignal
+from reelyard.services.render_job import storage_error
 from reelyard.settings import read_settings
 
 app = typer.Typer(
@@ -50,6 +51,10 @@ def main() -> None:
     except ReelyardError as error:
         _show_error(error, as_json=as_json)
         sys.exit(error.exit_code)
+    except OSError as error:
+        failure = storage_error(error)
+        _show_error(failure, as_json=as_json)
+        sys.exit(failure.exit_code)
 
 
 def _show_error(error: ReelyardError, *, as_json: bool) -> None:

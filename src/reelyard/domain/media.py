@@ -60,6 +60,7 @@ class VideoFacts:
     end_tick: int
     frame_count: int
     longest_interval: int  # ticks between two neighbours in display order, at most
+    key_interval: int  # ticks between two key frames, at most: what entering the clip may cost
     variable_rate: bool
     decoder: str | None = None  # FFmpeg's usual one for the codec would drop the alpha channel
     alpha_index: int | None = None  # the stream that holds the alpha channel, where it is apart

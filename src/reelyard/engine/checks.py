@@ -138,6 +138,8 @@ def _decode_first(container: InputContainer, path: Path) -> None:
         raise _rejected(path, "can't be decoded")
     if frame.format.name not in (_PIXEL_FORMAT, "yuvj420p"):
         raise _rejected(path, f"has pixel format {frame.format.name} instead of {_PIXEL_FORMAT}")
+    if container.streams.video[0].sample_aspect_ratio != 1:
+        raise _rejected(path, "has no square pixels")
     tags = (frame.colorspace, frame.color_primaries, frame.color_trc)
     if {int(tag) for tag in tags} != {_BT709} or int(frame.color_range) != _LIMITED:
         raise _rejected(path, "is not tagged as BT.709 limited range")

@@ -28,7 +28,9 @@ TRACK_FILE = "track.m4a"
 
 def picture(recipe: PictureRecipe, encoding: Encoding, output: str) -> list[str]:
     """One picture segment: single-threaded throughout, so that its bytes never differ."""
-    inputs = _source(recipe.source, recipe.seek)
+    # A clip whose size changes on the way is scaled to its first size: a new filter graph in
+    # the middle would lose frames.
+    inputs = ["-reinit_filter", "0", *_source(recipe.source, recipe.seek)]
     if recipe.logo:
         inputs += _source(recipe.logo, None)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -57,4 +58,5 @@ def _version(executable: Path) -> str:
     version = said.stdout.decode("utf-8", "replace").partition("\n")[0].strip()
     if not version.startswith("ffmpeg version"):
         raise SettingsInvalid(f"{executable} is no FFmpeg", remedy=_REMEDY)
-    return version
+    # Two builds of one version may hold other libraries: the rest of what it says tells them apart.
+    return f"{version} [build {hashlib.sha256(said.stdout).hexdigest()[:12]}]"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from reelyard.domain.errors import Cancelled, FFmpegFailed, FFmpegStalled, OutOfDisk
+from reelyard.domain.timeline import FRAME_RATE
 
 from . import processes
 
@@ -101,6 +102,8 @@ class Said:
 
     def add(self, line: str) -> None:
         self.lines.append(line)
+        if line.startswith("[Parsed_ass_"):
+            return  # it misses the machine's fonts, which it is not to have
         if "[error]" in line or "[fatal]" in line or "[panic]" in line:
             self.error_count += 1
             self.last_errors.append(plain(line))
@@ -204,6 +207,7 @@ class FFmpeg:
             process.wait()
         finally:
             processes.kill(process)  # nothing to do unless this thread is being torn down
+            process.wait()
             watch.done.set()
             for helper in helpers:
                 helper.join()
@@ -221,13 +225,13 @@ class _StallWatch:
         self._process = process
         self._limit = limit
         self._last = time.monotonic()
-        self._seen: bytes | None = None
+        self._seen: dict[bytes, bytes] = {}
         self.done = threading.Event()
         self.stalled = False
 
-    def progress(self, value: bytes) -> None:
-        if value != self._seen:
-            self._seen = value
+    def progress(self, name: bytes, value: bytes) -> None:
+        if self._seen.get(name) != value:
+            self._seen[name] = value
             self._last = time.monotonic()
 
     def run(self) -> None:
@@ -250,12 +254,12 @@ def _follow(
             name, _, value = line.strip().partition(b"=")
             if name not in (b"frame", b"out_time_us", b"total_size"):
                 continue
-            watch.progress(line)
+            watch.progress(name, value)
             if on_frames and value.isdigit():
                 if name == b"frame":
                     on_frames(int(value))
                 elif name == b"out_time_us":
-                    on_frames(int(value) * 30 // 1_000_000)
+                    on_frames(int(value) * FRAME_RATE // 1_000_000)
 
 
 def _drain(process: subprocess.Popen[bytes], said: Said, log: CommandLog | None) -> None:

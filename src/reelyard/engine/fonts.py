@@ -9,6 +9,7 @@ an empty box in a film.
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,11 +39,29 @@ class Face:
 
 
 def catalogue(folders: Sequence[Path], memory: Memory) -> tuple[Face, ...]:
-    """All faces in order of preference: the packaged ones, then those of the folders by name."""
+    """All faces in order of preference: the packaged ones, then those of the folders by name.
+
+    A file in a folder that is no font is passed by.
+    """
     paths = [path for package in PACKAGES for path in packaged(package)]
     for folder in folders:
-        paths += sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+        paths += sorted(
+            path
+            for path in folder.rglob("*")
+            if path.suffix.lower() in SUFFIXES and _readable(path)
+        )
     return tuple(_remembered(path, memory) for path in paths)
+
+
+def _readable(path: Path) -> bool:
+    """Whether a file that a user put into a folder is a font at all."""
+    from fontTools.ttLib import TTFont, TTLibError
+
+    try:
+        with path.open("rb") as file, TTFont(file, fontNumber=0, lazy=True) as font:
+            return bool(font.getBestCmap())
+    except (TTLibError, OSError, KeyError, ValueError, struct.error):
+        return False
 
 
 def packaged(package: str) -> list[Path]:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from reelyard.domain.errors import OutputRejected
+
 from .ffmpeg import plain
 
 _INTEGRATED = re.compile(r"I:\s+(\S+) LUFS")
@@ -26,12 +28,12 @@ class Loudness:
 
 
 def read_summary(lines: Iterable[str]) -> Loudness:
-    """The last summary among FFmpeg's lines. Raises ValueError if there is none."""
+    """The last summary among FFmpeg's lines. Raises OutputRejected if there is none."""
     found = {"I": math.nan, "LRA": math.nan, "Peak": math.nan}
     for line in map(plain, lines):
         for name, pattern in (("I", _INTEGRATED), ("LRA", _RANGE), ("Peak", _PEAK)):
             if match := pattern.fullmatch(line):
                 found[name] = max(QUIETEST, float(match[1].replace("nan", "-inf")))
     if math.isnan(found["I"]) or math.isnan(found["Peak"]):
-        raise ValueError("FFmpeg showed no loudness summary")
+        raise OutputRejected("FFmpeg showed no loudness summary", remedy="Run again")
     return Loudness(found["I"], found["LRA"], found["Peak"])

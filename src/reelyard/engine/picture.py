@@ -35,8 +35,9 @@ TAIL_FRAMES = 2
 
 SCALER = "bicubic+accurate_rnd+bitexact"
 REFERENCE_WHITE_NITS = 203
-# Side data goes: a source's HDR metadata would be written into the film.
-_TAGS = "sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
+# Every segment writes the same headers: square pixels said so (scale leaves 1281:1280 and the like
+# behind), no side data (a source's HDR metadata would be written into the film), the same tags.
+_TAGS = "setsar=1,sidedata=mode=delete,setparams=range=limited:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +127,14 @@ def moving_graph(
 
 def still_graph(video: VideoFacts, form: OutputForm, frames: int) -> str:
     """The graph for a still shown for ``frames``: decoded and scaled once. Ends in ``[picture]``."""
-    alpha = "" if video.alpha_index is None else f"[0:{video.alpha_index}]alphamerge,"
-    steps = [f"[0:{video.stream_index}]{alpha}trim=end_frame=1", *fitting(video, form)]
+    steps = [f"[0:{video.stream_index}]{_alpha(0, video)}trim=end_frame=1", *fitting(video, form)]
     steps += ["loop=loop=-1:size=1", f"settb=1/{FRAME_RATE}", "setpts=N", f"fps={FRAME_RATE}"]
     return ",".join([*steps, f"trim=end_pts={frames}", _TAGS]) + "[picture]"
+
+
+def _alpha(number: int, still: VideoFacts) -> str:
+    """Puts an alpha channel that is a stream of its own onto its picture."""
+    return "" if still.alpha_index is None else f"[{number}:{still.alpha_index}]alphamerge,"
 
 
 def _origin(video: VideoFacts, start: Fraction) -> int:
@@ -154,7 +159,7 @@ def _with_logo(before: list[str], after: list[str], logo: VideoFacts, form: Outp
     convert = f"scale=flags={SCALER}:out_color_matrix=bt709:out_range=limited,format=yuva420p"
     x = form.width - width - LOGO_MARGIN
     return (
-        f"[1:{logo.stream_index}]format=rgba,{scale},{canvas},{convert}[logo];"
+        f"[1:{logo.stream_index}]{_alpha(1, logo)}trim=end_frame=1,format=rgba,{scale},{canvas},{convert}[logo];"
         f"{','.join(before)}[clip];"
         f"[clip][logo]{','.join([f'overlay=x={x}:y={LOGO_MARGIN}', *after])}[picture]"
     )
@@ -175,8 +180,6 @@ def fitting(video: VideoFacts, form: OutputForm) -> list[str]:
     if (box.width, box.height) != (form.width, form.height):
         x, y = ((form.width - box.width) // 4 * 2, (form.height - box.height) // 4 * 2)
         steps.append(f"pad=w={form.width}:h={form.height}:x={x}:y={y}")
-    if video.sample_aspect_ratio != 1:
-        steps.append("setsar=1")
     return steps
 
 
@@ -219,8 +222,11 @@ def _zscale_in(video: VideoFacts, box: Box, transfer: str) -> str:
     colour = video.colour
     spread = "full" if colour.full_range else "limited"
     matrix = "gbr" if colour.matrix == "rgb" else colour.matrix
+    # zscale takes no odd sizes where chroma is halved.
+    odd = (video.width % 2 or video.height % 2) and colour.matrix != "rgb"
+    whole = f"scale=flags={SCALER},format=yuv444p12," if odd else ""
     return (
-        f"zscale=w={box.width}:h={box.height}:filter=bicubic:matrixin={matrix}:"
+        f"{whole}zscale=w={box.width}:h={box.height}:filter=bicubic:matrixin={matrix}:"
         f"primariesin={colour.primaries}:transferin={transfer}:rangein={spread}:"
         f"transfer=linear:npl={REFERENCE_WHITE_NITS if transfer in _HDR else 100},format=gbrpf32le"
     )

@@ -1,7 +1,6 @@
 """The planner (pure): a job and its sources' facts in, a plan out.
 
-Long items are cut into segments of at most ``segment_frames``, so that one long clip keeps all
-cores busy. Every number in the plan follows from the facts; nothing is measured here.
+Long items are cut into segments, so that one long clip keeps all cores busy. Every number in the plan follows from the facts; nothing is measured here.
 """
 
 from __future__ import annotations
@@ -43,7 +42,14 @@ from . import fonts, sound
 from .picture import moving_graph, seek_before, still_graph
 from .text import letters
 
-SEGMENT_FRAMES = 20 * FRAME_RATE
+SEGMENT_FRAMES = 5 * FRAME_RATE
+"""Short enough to share a clip among many cores, long enough for the cost of starting FFmpeg."""
+
+KEY_INTERVALS = 2
+"""A segment is at least so many intervals between the source's key frames long: to enter a clip,
+everything from the key frame before has to be decoded."""
+
+LONGEST_SEGMENT = 60 * FRAME_RATE
 SHORTEST_TRIM = Fraction(1, FRAME_RATE)
 
 
@@ -58,18 +64,18 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What plans are made for: one encoder, one set of fonts, one length of segments."""
+    """What plans are made for: one encoder, one set of fonts; the length of segments if it is set."""
 
     encoding: Encoding
     faces: tuple[fonts.Face, ...]
-    segment_frames: int = SEGMENT_FRAMES
+    segment_frames: int | None = None
 
 
 def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
     """Everything about an item that its facts contradict; an empty list if it can be planned."""
     item, facts = gathered.item, gathered.facts
     problems = [*_check_kind(item, facts), *_check_trim(item, facts)]
-    if gathered.logo and gathered.logo.kind is not MediaKind.STILL:
+    if gathered.logo and not _is_picture(gathered.logo):
         problems.append(
             _problem(
                 item,
@@ -92,13 +98,18 @@ def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
 
 def _check_kind(item: Item, facts: MediaFacts) -> list[Problem]:
     is_image = item.item_type is ItemType.IMAGE
-    if is_image and facts.kind is MediaKind.MOVING and facts.demuxer != "gif":
+    if is_image and not _is_picture(facts):
         return [_problem(item, "not_a_still", "item_type", "is a moving picture, not an image",
                          "Make it an item of type video", item.named)]  # fmt: skip
     if not is_image and facts.kind is MediaKind.STILL:
         return [_problem(item, "is_a_still", "item_type", f"is a still picture, not a {item.item_type}",
                          "Make it an item of type image, with a duration", item.named)]  # fmt: skip
     return []
+
+
+def _is_picture(facts: MediaFacts) -> bool:
+    """A still, or a GIF, whose first frame counts."""
+    return facts.kind is MediaKind.STILL or facts.demuxer == "gif"
 
 
 def _check_trim(item: Item, facts: MediaFacts) -> list[Problem]:
@@ -166,7 +177,8 @@ class _Planner:
 
     def _picture(self, one: Gathered, frames: int) -> Iterable[PictureSegment]:
         text = self._text(one.item, frames)
-        for part, piece in enumerate(cut(frames, self.workshop.segment_frames)):
+        limit = self.workshop.segment_frames or segment_limit(one.facts)
+        for part, piece in enumerate(cut(frames, limit)):
             recipe = self._recipe(one, piece, text)
             yield PictureSegment(
                 key=picture_key(recipe, self.workshop.encoding),
@@ -230,6 +242,16 @@ class _Planner:
             samples=samples,
             even_loudness=self.even_loudness,
         )
+
+
+def segment_limit(facts: MediaFacts) -> int:
+    """The most frames in a segment of this source, where nobody asked for a length."""
+    if facts.kind is MediaKind.STILL:
+        return SEGMENT_FRAMES
+    if not facts.seekable:
+        return LONGEST_SEGMENT
+    interval = frames_in(facts.video.key_interval * facts.video.time_base)
+    return min(LONGEST_SEGMENT, max(SEGMENT_FRAMES, KEY_INTERVALS * interval))
 
 
 def shown_frames(item: Item, facts: MediaFacts) -> int:

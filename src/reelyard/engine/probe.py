@@ -52,9 +52,9 @@ def probe(path: Path, check: Callable[[], None] = _go_on) -> MediaFacts:
     ``check`` is called again and again while a long file is read; it may raise to stop that.
     """
     before = _stat(path)
-    head, fingerprint = _fingerprint(path, check)
     if before.st_size == 0:
         raise BadMedia("the file is empty", remedy="Copy it again", reason="empty")
+    head, fingerprint = _fingerprint(path, check)
     still = demuxers.still_demuxer(head)
     if still is None and (words := demuxers.disguise(head)):
         raise BadMedia(f"this is {words}", remedy="Name a media file", reason="not_media")
@@ -129,7 +129,7 @@ def _read(
         audio = _sound_stream(container) if kind is MediaKind.MOVING else None
         content = _read_all(container, stream, audio, check)
         spans = content.spans
-        video = _video_facts(stream, content.frame, spans[stream.index], kind)
+        video = _video_facts(stream, content, kind)
         warnings = [] if still else _check_complete(container, stream, video, spans.values())
         if content.broken:
             warnings.append(f"reading it ended early: {content.broken}")
@@ -211,6 +211,7 @@ def _picture_stream(container: InputContainer) -> VideoStream:
         stream
         for stream in container.streams.video
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+        and _decodable(stream)
     ]
     if not pictures:
         raise BadMedia("there is no picture in it", remedy="Name a video or an image",
@@ -219,8 +220,18 @@ def _picture_stream(container: InputContainer) -> VideoStream:
     return max(default or pictures, key=lambda s: s.codec_context.width * s.codec_context.height)
 
 
+def _decodable(stream: VideoStream | AudioStream) -> bool:
+    """Whether there is a decoder for it; PyAV gives other streams no codec context."""
+    context: object = stream.codec_context
+    return context is not None
+
+
 def _sound_stream(container: InputContainer) -> AudioStream | None:
-    sounds = [stream for stream in container.streams.audio if stream.codec_context.sample_rate]
+    sounds = [
+        stream
+        for stream in container.streams.audio
+        if _decodable(stream) and stream.codec_context.sample_rate
+    ]
     default = [stream for stream in sounds if stream.disposition & Disposition.default]
     candidates = default or sounds
     return max(candidates, key=lambda stream: stream.channels) if candidates else None
@@ -244,11 +255,15 @@ class _Span:
 
 @dataclass(slots=True)
 class _Content:
-    """What reading a file to its end came to: spans by stream, its first frame, why it broke off."""
+    """What reading a file to its end came to: spans by stream, its first frame, why it broke off.
+
+    ``key_interval`` is in ticks of the picture.
+    """
 
     spans: dict[int, _Span]
     frame: VideoFrame
     broken: str | None
+    key_interval: int
 
 
 def _read_all(
@@ -260,6 +275,7 @@ def _read_all(
     """Read every packet of the chosen streams; a file that breaks off ends where it breaks."""
     streams = [video, *([audio] if audio else [])]
     times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
+    keys: list[int] = []
     first = _FirstFrame(video)
     broken: str | None = None
     try:
@@ -272,6 +288,8 @@ def _read_all(
             pts = packet.pts if packet.pts is not None else packet.dts
             if pts is not None:
                 times[packet.stream_index].append((pts, packet.duration or 0))
+                if packet.is_keyframe and packet.stream_index == video.index:
+                    keys.append(pts)
     except av.error.FFmpegError as error:
         broken = error.strerror  # what is there counts; it is compared with what was promised
     if not times[video.index]:
@@ -280,7 +298,13 @@ def _read_all(
         )
     ticks = {stream.index: stream.time_base or Fraction(1, 1000) for stream in streams}
     spans = {index: _span(found, ticks[index]) for index, found in times.items() if found}
-    return _Content(spans, first.frame(), broken)
+    return _Content(spans, first.frame(), broken, _longest_gap(keys, spans[video.index]))
+
+
+def _longest_gap(keys: list[int], span: _Span) -> int:
+    """Ticks between two key frames at most; a clip that has one only is read from there to its end."""
+    edges = sorted({span.first, *keys, span.end})
+    return max(b - a for a, b in pairwise(edges))
 
 
 class _FirstFrame:
@@ -330,9 +354,8 @@ def _span(times: list[tuple[int, int]], tick: Fraction) -> _Span:
     )
 
 
-def _video_facts(
-    stream: VideoStream, frame: VideoFrame, span: _Span, kind: MediaKind
-) -> VideoFacts:
+def _video_facts(stream: VideoStream, content: _Content, kind: MediaKind) -> VideoFacts:
+    frame, span = content.frame, content.spans[stream.index]
     rotation = int(frame.rotation) % 360
     width, height = frame.width, frame.height
     aspect = stream.sample_aspect_ratio or Fraction(1)
@@ -357,26 +380,28 @@ def _video_facts(
         has_alpha=(_has_alpha(frame) and codec.name != "mjpeg")
         or decoder is not None
         or alpha is not None,
-        interlaced=bool(frame.interlaced_frame),
+        interlaced=bool(frame.interlaced_frame) or codec.field_order in _INTERLACED,
         colour=_colour(frame),
         time_base=tick,
         first_tick=span.first,
         end_tick=span.end if kind is MediaKind.MOVING else span.first + 1,
         frame_count=span.count,
         longest_interval=span.longest,
+        key_interval=content.key_interval,
         decoder=decoder,
         alpha_index=alpha,
         variable_rate=(span.longest - span.shortest) * tick > Fraction(1, 200) and span.count > 2,
     )
 
 
+_INTERLACED = frozenset({2, 3, 4, 5})  # FFmpeg's AVFieldOrder: top or bottom first
 _ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 
 
 def _alpha_index(picture: VideoStream) -> int | None:
     """The stream that holds an AVIF's alpha channel: a second, grey picture of the same size."""
     size = (picture.codec_context.width, picture.codec_context.height)
-    for stream in picture.container.streams.video:
+    for stream in filter(_decodable, picture.container.streams.video):
         same_size = (stream.codec_context.width, stream.codec_context.height) == size
         if stream.index != picture.index and same_size and stream.metadata.get("title") == "Alpha":
             return stream.index

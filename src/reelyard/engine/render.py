@@ -64,10 +64,11 @@ def render_picture(
     form: OutputForm,
     folder: Path,
     on_frames: Callable[[int], None] | None = None,
-) -> tuple[Path, list[str]]:
-    """Render and check a segment in ``folder``; the file, and warnings about its source.
+) -> tuple[Path, list[str], str]:
+    """Render and check a segment in ``folder``.
 
-    Raises BadMedia where the source is to blame.
+    Returns the file, warnings about its source, and a hash of its parameter sets: only segments that
+    have the same can be joined. Raises BadMedia where the source is to blame.
     """
     prepare(folder)
     if recipe.text:
@@ -79,13 +80,13 @@ def render_picture(
         _check_unchanged(recipe.logo)
     warnings = _judge(said, recipe.frames)
     try:
-        checks.check_segment(output, form, recipe.frames)
+        facts = checks.check_segment(output, form, recipe.frames)
     except OutputRejected as rejected:
         if "frames instead of" not in rejected.message:
             raise
         raise BadMedia(f"its picture breaks off: the segment {rejected.message.partition(' ')[2]}",
                        remedy=_DAMAGE_REMEDY, reason="damaged") from rejected  # fmt: skip
-    return output, warnings
+    return output, warnings, facts.parameter_sets
 
 
 def _reading(

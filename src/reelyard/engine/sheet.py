@@ -17,7 +17,8 @@ from .checks import key_frame, opened
 THUMB = (320, 180)
 _GAP = 12
 _CAPTION = 26
-_MOST_COLUMNS = 6
+_WIDEST = 4000
+_SMALLEST = 32
 _DECODERS = 2
 _BACKGROUND = "#14161a"
 _INK = "#e8e6e3"
@@ -33,40 +34,49 @@ class Thumb:
 
 
 def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
-    """Write the sheet as JPEG; as many columns as make it about as wide as it is high."""
-    columns = min(_MOST_COLUMNS, max(1, math.ceil(math.sqrt(len(thumbs)))))
+    """Write the sheet as JPEG, about as wide as it is high, and never wider than ``_WIDEST``.
+
+    With more items the pictures get smaller, so that neither the file nor memory grows without end.
+    """
+    columns = max(1, math.ceil(math.sqrt(len(thumbs) * (THUMB[1] + _CAPTION) / THUMB[0])))
     rows = math.ceil(len(thumbs) / columns)
-    cell = (THUMB[0] + _GAP, THUMB[1] + _CAPTION + _GAP)
+    size = _thumb_size(columns)
+    cell = (size[0] + _GAP, size[1] + _CAPTION + _GAP)
     sheet = Image.new("RGB", (columns * cell[0] + _GAP, rows * cell[1] + _GAP), _BACKGROUND)
     draw = ImageDraw.Draw(sheet)
     face = ImageFont.truetype(str(font), 16)
     with ThreadPoolExecutor(_DECODERS, "thumb") as pool:
-        pictures = list(pool.map(_frame, thumbs))
-    for n, (thumb, picture) in enumerate(zip(thumbs, pictures, strict=True)):
-        x = _GAP + n % columns * cell[0]
-        y = _GAP + n // columns * cell[1]
-        sheet.paste(picture, (x, y))
-        caption = _fitted(draw, thumb.caption, face)
-        draw.text((x, y + THUMB[1] + 4), caption, fill=_INK, font=face)
+        pictures = pool.map(lambda thumb: _frame(thumb, size), thumbs)
+        for n, (thumb, picture) in enumerate(zip(thumbs, pictures, strict=True)):
+            x = _GAP + n % columns * cell[0]
+            y = _GAP + n // columns * cell[1]
+            sheet.paste(picture, (x, y))
+            caption = _fitted(draw, thumb.caption, face, size[0])
+            draw.text((x, y + size[1] + 4), caption, fill=_INK, font=face)
     sheet.save(output, "JPEG", quality=88)
 
 
-def _frame(thumb: Thumb) -> Image.Image:
+def _thumb_size(columns: int) -> tuple[int, int]:
+    width = max(_SMALLEST, min(THUMB[0], _WIDEST // columns - _GAP))
+    return width, width * THUMB[1] // THUMB[0]
+
+
+def _frame(thumb: Thumb, size: tuple[int, int]) -> Image.Image:
     """The last key frame at or before the frame asked for: one picture to decode."""
     with opened(thumb.segment) as container:
         frame = key_frame(container, thumb.frame)
         if frame is None:
-            return Image.new("RGB", THUMB)
-        small = frame.reformat(*THUMB, format="rgb24", interpolation="AREA")
+            return Image.new("RGB", size)
+        small = frame.reformat(*size, format="rgb24", interpolation="AREA")
         plane = small.planes[0]
-        return Image.frombuffer("RGB", THUMB, bytes(plane), "raw", "RGB", plane.line_size, 1)
+        return Image.frombuffer("RGB", size, bytes(plane), "raw", "RGB", plane.line_size, 1)
 
 
-def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont) -> str:
+def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont, width: int) -> str:
     """The caption on one line, cut to a cell's width."""
     text = printable(" ".join(text.split()))
-    if draw.textlength(text, font=face) <= THUMB[0]:
+    if draw.textlength(text, font=face) <= width:
         return text
-    while text and draw.textlength(text + "…", font=face) > THUMB[0]:
+    while text and draw.textlength(text + "…", font=face) > width:
         text = text[:-1]
     return text + "…"

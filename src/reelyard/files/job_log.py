@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-_LONGEST_NAME = 80
+_LONGEST_NAME = 120  # bytes; file systems take 255, and two of these make a name
 
 
 def safe_name(text: str) -> str:
     """The text as part of a file name on any system: no separators, no leading dots."""
     kept = "".join(char if char.isalnum() or char in " -_.()" else "_" for char in text)
-    return kept.strip(" .")[:_LONGEST_NAME].strip(" .") or "unnamed"
+    short = kept.strip(" .").encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
+    return short.strip(" .") or "unnamed"
 
 
 def log_folder(root: Path, username: str, channel_name: str, job_id: str, today: datetime) -> Path:

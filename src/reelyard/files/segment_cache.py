@@ -148,12 +148,11 @@ class SegmentCache:
         path.unlink(missing_ok=True)
 
     def _sweep(self) -> None:
-        """Remove what a killed process left behind: temporary names, bytes without a note."""
+        """Remove what a killed process or a bad disk left behind: temporary names, halves of entries."""
         horizon = time.time() - _ABANDONED_SECONDS
         for path in (self.root / "entries").glob("*/*"):
-            abandoned = path.name.endswith(".part") or not (
-                path.name.endswith(_NOTE) or _note_of(path).exists()
-            )
+            data = path.with_name(path.name.removesuffix(_NOTE))
+            abandoned = path.name.endswith(".part") or self._entry(data) is None
             try:
                 if abandoned and path.stat().st_mtime <= horizon:
                     path.unlink()

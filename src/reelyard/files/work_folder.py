@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,14 +21,17 @@ def work_folder(root: Path) -> Iterator[Path]:
     root.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(root)
     name = uuid.uuid4().hex[:12]
-    with FileLock(root / f"{name}.lock"):
-        folder = root / name
-        folder.mkdir()
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            (root / f"{name}.lock").unlink(missing_ok=True)
+    lock_path = root / f"{name}.lock"
+    try:
+        with FileLock(lock_path):
+            folder = root / name
+            folder.mkdir()
+            try:
+                yield folder
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        _unlink(lock_path)
 
 
 def _remove_abandoned(root: Path) -> None:
@@ -36,6 +39,12 @@ def _remove_abandoned(root: Path) -> None:
         try:
             with FileLock(lock_path, timeout=0):
                 shutil.rmtree(root / lock_path.stem, ignore_errors=True)
-                lock_path.unlink(missing_ok=True)
         except Timeout:
             continue  # its job is running
+        _unlink(lock_path)
+
+
+def _unlink(lock_path: Path) -> None:
+    """Where another process just opened it to look, that one will remove it (Windows)."""
+    with suppress(OSError):
+        lock_path.unlink()

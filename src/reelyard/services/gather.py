@@ -21,7 +21,7 @@ from reelyard.engine.planner import check as contradictions
 from reelyard.engine.probe import probe
 
 PROBES_AT_ONCE = 4
-_FACTS_VERSION = "2"
+_FACTS_VERSION = "3"
 """Raise it when a probe finds out more, or otherwise, than before."""
 
 

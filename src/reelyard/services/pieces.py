@@ -18,7 +18,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from reelyard.domain.errors import BadMedia, Cancelled, FFmpegFailed, Problem, printable
+from reelyard.domain.errors import (
+    BadMedia,
+    Cancelled,
+    FFmpegFailed,
+    OutputRejected,
+    Problem,
+    printable,
+)
 from reelyard.domain.plan import PictureSegment, Plan, SoundSegment
 from reelyard.domain.timeline import SAMPLES_PER_FRAME, samples_in
 from reelyard.engine import render
@@ -44,6 +51,7 @@ class Made:
     rendered: set[str] = field(default_factory=set)
     notes: dict[str, list[str]] = field(default_factory=dict)
     bad: list[Problem] = field(default_factory=list)
+    parameter_sets: set[str] = field(default_factory=set)
     loudness: Loudness | None = None
 
 
@@ -90,6 +98,9 @@ class Pieces:
             raise causes[0]
         if failures and not self.made.bad:
             raise failures[0]
+        if len(self.made.parameter_sets) > 1:
+            raise OutputRejected("the segments are not of one kind and can't be joined",
+                                 remedy="Run reelyard cache clear, then again")  # fmt: skip
         return self.made
 
     @property
@@ -116,27 +127,24 @@ class Pieces:
     def _picture_tasks(self) -> list[Callable[[], None]]:
         shown = Counter(segment.key for segment in self._plan.picture)
         unique = {segment.key: segment for segment in self._plan.picture}
-        tasks = []
-        for segment in sorted(unique.values(), key=lambda one: -len(one.frames)):
-            times = shown[segment.key]
-            target = self.film / segment_name(segment)
-            if self._taken(segment.key, PICTURE_SUFFIX, target):
-                self._meter.have(segment.key, times * len(segment.frames), PICTURE)
-            else:
-                tasks.append(self._picture_task(segment, target, times))
-        return tasks
+        # What is missing comes first: what is there only needs to be looked at.
+        held = {key: self._cache.holds(key, PICTURE_SUFFIX) for key in unique}
+        order = sorted(unique.values(), key=lambda one: (held[one.key], -len(one.frames)))
+        return [self._picture_task(segment, shown[segment.key]) for segment in order]
 
-    def _picture_task(
-        self, segment: PictureSegment, target: Path, times: int
-    ) -> Callable[[], None]:
+    def _picture_task(self, segment: PictureSegment, times: int) -> Callable[[], None]:
         def task() -> None:
             frames = len(segment.frames)
+            target = self.film / segment_name(segment)
+            if self._taken(segment.key, PICTURE_SUFFIX, target):
+                self._meter.have(segment.key, times * frames, PICTURE)
+                return
             watch = self._meter.watch(segment.key, frames, PICTURE, times)
             folder = self._folder / f"picture-{segment.key[:16]}"
-            made, notes = render.render_picture(
+            made, notes, sets = render.render_picture(
                 self._run, segment.recipe, self._plan.encoding, self._plan.form, folder, watch
             )
-            self._keep(segment.key, PICTURE_SUFFIX, made, target, {"notes": notes})
+            self._keep(segment.key, PICTURE_SUFFIX, made, target, {"notes": notes, "sets": sets})
             watch(frames)
             what = f"item {segment.position} part {segment.part + 1}: {frames} frames"
             self._log.step(f"rendered {what}, {target.stat().st_size} bytes")
@@ -150,6 +158,7 @@ class Pieces:
         note = self._taken(self._plan.track_key, TRACK_SUFFIX, self.film / TRACK_FILE)
         if note:
             self.made.loudness = Loudness(**note["loudness"])
+            self.made.notes.update(note["sound_notes"])
             self._meter.have("sound", frames, SOUND)
             self._meter.have("track", frames, TRACK)
             return []
@@ -192,7 +201,9 @@ class Pieces:
         folder = self._folder / "track"
         samples = samples_in(self._plan.frames)
         made, loudness = render.render_track(self._run, self._samples(), samples, folder, watch)
-        note = {"loudness": asdict(loudness)}
+        keys = {segment.key for segment in self._plan.sound}
+        notes = {key: self.made.notes[key] for key in keys if self.made.notes.get(key)}
+        note = {"loudness": asdict(loudness), "sound_notes": notes}
         self._keep(self._plan.track_key, TRACK_SUFFIX, made, self.film / TRACK_FILE, note)
         self.made.loudness = loudness
         self._log.step(f"encoded the sound: {loudness.integrated:.1f} LUFS")
@@ -220,7 +231,7 @@ class Pieces:
         facts: dict[str, Any] = dict(entry.note.get("facts", {}))
         with self._lock:
             self.made.cached.add(key)
-            self.made.notes[key] = facts.get("notes", [])
+            self._remember(key, facts)
         return facts
 
     def _keep(self, key: str, suffix: str, made: Path, target: Path, note: dict[str, Any]) -> None:
@@ -229,7 +240,12 @@ class Pieces:
         self._cache.add(key, suffix, target, json.loads(json.dumps(note)))
         with self._lock:
             self.made.rendered.add(key)
-            self.made.notes[key] = note.get("notes", [])
+            self._remember(key, note)
+
+    def _remember(self, key: str, note: dict[str, Any]) -> None:
+        self.made.notes[key] = note.get("notes", [])
+        if "sets" in note:
+            self.made.parameter_sets.add(note["sets"])
 
     def _blamed(self, position: int, task: Callable[[], None]) -> None:
         """Run a task; what its source is to blame for becomes that item's problem."""

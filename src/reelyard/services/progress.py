@@ -13,6 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from reelyard.domain.timeline import FRAME_RATE
+
 PICTURE = 1.0
 SOUND = 0.02
 TRACK = 0.03
@@ -108,7 +110,10 @@ class Meter:
             if not self._watcher or (not now and time_now - self._told < 1 / _UPDATES_A_SECOND):
                 return
             self._told = time_now
-            self._watcher(self._progress(time_now))  # in here, so that it never steps back
+            try:
+                self._watcher(self._progress(time_now))  # in here, so that it never steps back
+            except OSError:
+                self._watcher = None  # whoever was reading has gone; the job goes on
 
     def _progress(self, now: float) -> Progress:
         elapsed = now - self._begun
@@ -123,7 +128,7 @@ class Meter:
             percent=100.0 if finished else self._most,
             frames_done=sum(self._frames.values()),
             frames_total=self._frames_total,
-            speed=rate / (PICTURE + SOUND + TRACK + JOIN) / 30 if rate else None,
+            speed=rate / (PICTURE + SOUND + TRACK + JOIN) / FRAME_RATE if rate else None,
             seconds_left=0.0 if finished else ((self._total - done) / rate if rate else None),
             elapsed=elapsed,
         )

@@ -97,7 +97,6 @@ class RenderJob:
             with work_folder(self.cache.root / "work") as work:
                 attempt = _Attempt(self, job, output, log, work, Meter(watcher), begun)
                 done = attempt.complete(stop or StopSignal())
-            self.cache.trim()
             log.step(f"done in {done.seconds:.1f} s")
             return done
         except OSError as error:
@@ -109,7 +108,18 @@ class RenderJob:
                 log.step(f"  FFmpeg: {line}")
             raise
         finally:
+            self._trim(log)
             log.close()
+
+    def _trim(self, log: JobLog) -> None:
+        """Keep the cache inside its limit, however the job ended; that never fails a film."""
+        try:
+            freed = self.cache.trim()
+        except OSError as error:
+            log.step(f"the cache could not be trimmed: {error}")
+            return
+        if freed:
+            log.step(f"dropped {freed} bytes from the cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,7 @@ class _Attempt:
             film, facts = self._couple(prepared.plan, pieces, run)
             sheet_path = sheet_made.result()
         stop.check()
-        return self._publish(prepared, made, film, facts, sheet_path)
+        return self._publish(prepared, made, film, facts, sheet_path, stop)
 
     def _make(self, stop: StopSignal) -> tuple[Prepared, Pieces, Made]:
         """All pieces; again without an item where one proves bad and may be left out."""
@@ -203,7 +213,13 @@ class _Attempt:
         return film, facts
 
     def _publish(
-        self, prepared: Prepared, made: Made, film: Path, facts: checks.FilmFacts, made_sheet: Path
+        self,
+        prepared: Prepared,
+        made: Made,
+        film: Path,
+        facts: checks.FilmFacts,
+        made_sheet: Path,
+        stop: StopSignal,
     ) -> Rendered:
         plan, output = prepared.plan, self.output
         sheet_path = output.with_suffix(SHEET_SUFFIX)
@@ -222,6 +238,7 @@ class _Attempt:
         )
         report_path = output.with_suffix(REPORT_SUFFIX)
         atomic.write_text(report_path, as_text(document))
+        stop.check()
         atomic.move(film, output)
         self.meter.stage(Stage.DONE)
         return Rendered(

@@ -96,6 +96,11 @@ def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
         )
     if share > 1 + _RATE_TOLERANCE:
         found.append(f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s, above its target")
+    if film.audio_bit_rate < AUDIO_BIT_RATE * (1 - _RATE_TOLERANCE):
+        found.append(
+            f"the sound takes {film.audio_bit_rate // 1000} kb/s of {AUDIO_BIT_RATE // 1000}: it is quiet"
+            " or simple enough to need no more"
+        )
     if film.buffer_underflows:
         found.append(f"{film.buffer_underflows} frames come late at {form.max_rate / 1e6:.0f} Mb/s")
     return found
