@@ -125,7 +125,9 @@ def test_the_films_sound_is_encoded_in_one_go() -> None:
 
 def test_joining_copies_streams_and_puts_the_index_first() -> None:
     assert commands.join("/out/film.mp4") == [
-        "-protocol_whitelist", "file", "-f", "concat", "-safe", "0", "-i", "film.ffconcat",
+        "-protocol_whitelist", "file",
+        "-codec_whitelist", "none",  # nothing is decoded to be copied
+        "-f", "concat", "-safe", "0", "-i", "film.ffconcat",
         "-protocol_whitelist", "file", "-f", "mov", "-i", "track.m4a",
         "-protocol_whitelist", "file", "-f", "ffmetadata", "-i", "chapters.ffmeta",
         "-map", "0:v", "-map", "1:a",
