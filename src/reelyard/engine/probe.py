@@ -9,34 +9,29 @@ from __future__ import annotations
 
 import hashlib
 import os
-import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import av
 import av.error
 from av.audio.stream import AudioStream
-from av.buffer import Buffer
 from av.container import InputContainer
-from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from reelyard.domain.errors import BadMedia
-from reelyard.domain.media import AudioFacts, Colour, MediaFacts, MediaKind, Transfer, VideoFacts
+from reelyard.domain.media import AudioFacts, MediaFacts, MediaKind, VideoFacts
 
 from . import demuxers
+from .colour import colour_of
+from .packets import Content, Span, read_all
 
 MOST_PIXELS = 16_384 * 8_192
 LONGEST_SIDE = 16_384
 LONGEST_SECONDS = 24 * 3600
 _BLOCK = 1 << 20
-_DECODE_TRIES = 100
 
 SHORT_BY = Fraction(1, 2)
 """Seconds of picture that may be missing from what the header claims; at least 2 % of the claim."""
@@ -127,7 +122,7 @@ def _read(
         _check_size(stream)
         kind = MediaKind.STILL if still else MediaKind.MOVING
         audio = _sound_stream(container) if kind is MediaKind.MOVING else None
-        content = _read_all(container, stream, audio, check)
+        content = read_all(container, stream, audio, check)
         spans = content.spans
         video = _video_facts(stream, content, kind)
         warnings = [] if still else _check_complete(container, stream, video, spans.values())
@@ -237,124 +232,7 @@ def _sound_stream(container: InputContainer) -> AudioStream | None:
     return max(candidates, key=lambda stream: stream.channels) if candidates else None
 
 
-@dataclass(slots=True)
-class _Span:
-    """What a stream's packets hold, in ticks."""
-
-    first: int
-    end: int
-    count: int
-    longest: int
-    shortest: int
-    tick: Fraction
-
-    @property
-    def end_seconds(self) -> Fraction:
-        return self.end * self.tick
-
-
-@dataclass(slots=True)
-class _Content:
-    """What reading a file to its end came to: spans by stream, its first frame, why it broke off.
-
-    ``key_interval`` is in ticks of the picture.
-    """
-
-    spans: dict[int, _Span]
-    frame: VideoFrame
-    broken: str | None
-    key_interval: int
-
-
-def _read_all(
-    container: InputContainer,
-    video: VideoStream,
-    audio: AudioStream | None,
-    check: Callable[[], None],
-) -> _Content:
-    """Read every packet of the chosen streams; a file that breaks off ends where it breaks."""
-    streams = [video, *([audio] if audio else [])]
-    times: dict[int, list[tuple[int, int]]] = {stream.index: [] for stream in streams}
-    keys: list[int] = []
-    first = _FirstFrame(video)
-    broken: str | None = None
-    try:
-        for packet in container.demux(streams):
-            check()
-            if packet.stream_index == video.index and not packet.is_corrupt:
-                first.feed(packet)
-            if packet.size == 0 or packet.is_corrupt or packet.is_discard:
-                continue
-            pts = packet.pts if packet.pts is not None else packet.dts
-            if pts is not None:
-                times[packet.stream_index].append((pts, packet.duration or 0))
-                if packet.is_keyframe and packet.stream_index == video.index:
-                    keys.append(pts)
-    except av.error.FFmpegError as error:
-        broken = error.strerror  # what is there counts; it is compared with what was promised
-    if not times[video.index]:
-        raise BadMedia(
-            "there is not a single frame in it", remedy="Export it again", reason="no_frames"
-        )
-    ticks = {stream.index: stream.time_base or Fraction(1, 1000) for stream in streams}
-    spans = {index: _span(found, ticks[index]) for index, found in times.items() if found}
-    return _Content(spans, first.frame(), broken, _longest_gap(keys, spans[video.index]))
-
-
-def _longest_gap(keys: list[int], span: _Span) -> int:
-    """Ticks between two key frames at most; a clip that has one only is read from there to its end."""
-    edges = sorted({span.first, *keys, span.end})
-    return max(b - a for a, b in pairwise(edges))
-
-
-class _FirstFrame:
-    """Decodes one frame out of the first packets: proof that it can be done, and what only it knows."""
-
-    def __init__(self, stream: VideoStream) -> None:
-        self._stream = stream
-        self._frame: VideoFrame | None = None
-        self._failures: list[av.error.FFmpegError] = []
-        stream.codec_context.thread_count = 1
-
-    def feed(self, packet: Packet[Any]) -> None:
-        """Raises BadMedia for an encrypted packet; others are decoded until there is a frame."""
-        if packet.has_sidedata("encryption_info"):
-            raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
-                           reason="encrypted")  # fmt: skip
-        if self._frame or len(self._failures) > _DECODE_TRIES:
-            return
-        try:
-            frames = self._stream.codec_context.decode(packet if packet.size else None)
-        except av.error.FFmpegError as error:
-            self._failures.append(error)
-            return
-        self._frame = frames[0] if frames else None
-
-    def frame(self) -> VideoFrame:
-        if self._frame is None:
-            cause = self._failures[0] if self._failures else None
-            raise BadMedia("its picture can't be decoded", remedy="Export it again, as H.264 for example",
-                           reason="undecodable") from cause  # fmt: skip
-        return self._frame
-
-
-def _span(times: list[tuple[int, int]], tick: Fraction) -> _Span:
-    times.sort()
-    gaps = [b[0] - a[0] for a, b in pairwise(times)]
-    usual = sorted(gaps)[len(gaps) // 2] if gaps else 0
-    last_pts, last_duration = times[-1]
-    duration = last_duration or usual or 1
-    return _Span(
-        first=times[0][0],
-        end=last_pts + duration,
-        count=len(times),
-        longest=max([*gaps, duration]),
-        shortest=min(gaps, default=duration),
-        tick=tick,
-    )
-
-
-def _video_facts(stream: VideoStream, content: _Content, kind: MediaKind) -> VideoFacts:
+def _video_facts(stream: VideoStream, content: Content, kind: MediaKind) -> VideoFacts:
     frame, span = content.frame, content.spans[stream.index]
     rotation = int(frame.rotation) % 360
     width, height = frame.width, frame.height
@@ -381,7 +259,7 @@ def _video_facts(stream: VideoStream, content: _Content, kind: MediaKind) -> Vid
         or decoder is not None
         or alpha is not None,
         interlaced=bool(frame.interlaced_frame) or codec.field_order in _INTERLACED,
-        colour=_colour(frame),
+        colour=colour_of(frame),
         time_base=tick,
         first_tick=span.first,
         end_tick=span.end if kind is MediaKind.MOVING else span.first + 1,
@@ -416,54 +294,7 @@ def _has_alpha(frame: VideoFrame) -> bool:
     return any(part.is_alpha for part in frame.format.components) or frame.format.name == "pal8"
 
 
-_MATRICES = {0: "rgb", 1: "bt709", 4: "fcc", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m",
-             9: "bt2020nc", 10: "bt2020c"}  # fmt: skip
-_PRIMARIES = {1: "bt709", 5: "bt470bg", 6: "smpte170m", 7: "smpte240m", 9: "bt2020",
-              11: "smpte431", 12: "smpte432"}  # fmt: skip
-_TRANSFERS = {16: Transfer.PQ, 18: Transfer.HLG}
-_SCALE_NAMES = {"smpte170m": "smpte170m", "bt2020nc": "bt2020nc", "bt2020c": "bt2020nc"}
-
-
-def _colour(frame: VideoFrame) -> Colour:
-    """Colour as tagged; where a tag is missing, what players take for granted.
-
-    RGB is full range. Untagged YUV is BT.709 from 720 lines on, BT.601 below; a PQ or HLG curve without
-    primaries means BT.2020.
-    """
-    transfer = _TRANSFERS.get(int(frame.color_trc), Transfer.SDR)
-    hdr = transfer is not Transfer.SDR
-    high = frame.height >= 720 or frame.width >= 1280
-    assumed = "bt2020nc" if hdr else "bt709" if high else "smpte170m"
-    is_rgb = frame.format.is_rgb or frame.format.name == "pal8"
-    matrix = "rgb" if is_rgb else _MATRICES.get(int(frame.colorspace), assumed)
-    if not is_rgb and matrix == "rgb":
-        matrix = assumed  # tagged RGB, but it is not
-    primaries = _PRIMARIES.get(int(frame.color_primaries), "bt2020" if hdr else "bt709")
-    full = is_rgb or frame.format.name.startswith("yuvj") or int(frame.color_range) == 2
-    return Colour(
-        matrix=_SCALE_NAMES.get(matrix, matrix),
-        primaries=primaries,
-        transfer=transfer,
-        full_range=full,
-        peak_nits=_peak_nits(frame) if hdr else 1000,
-    )
-
-
-def _peak_nits(frame: VideoFrame) -> int:
-    """The mastering display's peak: the last rational but two in FFmpeg's structure."""
-    try:
-        data = frame.side_data.get("MASTERING_DISPLAY_METADATA")
-    except ValueError:
-        return 1000  # side data of a kind that PyAV does not know
-    raw = bytes(memoryview(data)) if isinstance(data, Buffer) else b""
-    if len(raw) < 88:
-        return 1000
-    numerator, denominator, _primaries, known = struct.unpack_from("<iiii", raw, 72)
-    nits = numerator // denominator if denominator and known else 1000
-    return nits if 100 <= nits <= 10_000 else 1000
-
-
-def _audio_facts(stream: AudioStream | None, span: _Span | None) -> AudioFacts | None:
+def _audio_facts(stream: AudioStream | None, span: Span | None) -> AudioFacts | None:
     if stream is None or span is None or stream.time_base is None:
         return None
     codec = stream.codec_context
@@ -480,7 +311,7 @@ def _audio_facts(stream: AudioStream | None, span: _Span | None) -> AudioFacts |
 
 
 def _check_complete(
-    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[_Span]
+    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[Span]
 ) -> list[str]:
     """Raises BadMedia if the header promises more than the file holds; returns warnings."""
     if video.span > LONGEST_SECONDS:
@@ -497,7 +328,7 @@ def _check_complete(
 
 
 def _claim(
-    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[_Span]
+    container: InputContainer, stream: VideoStream, video: VideoFacts, spans: Iterable[Span]
 ) -> tuple[Fraction, Fraction]:
     """What the header promises and what is there, in seconds: of the picture where it says."""
     if stream.duration and stream.time_base:
