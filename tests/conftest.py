@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,22 +153,3 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
 def real_media() -> Path | None:
     """The folder of real clips, where there is one."""
     return REAL_MEDIA if REAL_MEDIA.is_dir() else None
-
-
-@pytest.fixture
-def still_running() -> Iterator[None]:
-    """Fails if the test leaves an FFmpeg of its own behind."""
-    before = _ffmpegs()
-    yield
-    assert _ffmpegs() <= before
-
-
-def _ffmpegs() -> set[int]:
-    found = set()
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if b"ffmpeg" in entry.read_bytes().split(b"\0")[0]:
-                found.add(int(entry.parent.name))
-        except OSError:
-            continue
-    return found

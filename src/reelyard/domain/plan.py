@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -156,17 +156,22 @@ def _opened(source: Source, seek: Fraction | None) -> list[str | None]:
     return [source.fingerprint, source.demuxer, source.decoder, str(seek)]
 
 
-def picture_key(recipe: PictureRecipe, encoding: Encoding) -> str:
+def picture_key(recipe: PictureRecipe, encoding: Encoding, arguments: Sequence[str] = ()) -> str:
+    """The key of a segment. ``arguments`` are FFmpeg's, with nothing in them that is only a name."""
     text = recipe.text and [recipe.text.document, [font.fingerprint for font in recipe.text.fonts]]
     return content_key(
         "picture",
         [encoding.ffmpeg_version, encoding.encoder, encoding.options],
         _opened(recipe.source, recipe.seek),
         [recipe.graph, recipe.frames, recipe.logo and recipe.logo.fingerprint, text],
+        list(arguments),
     )
 
 
-def sound_key(recipe: SoundRecipe | None, samples: int, ffmpeg_version: str) -> str:
+def sound_key(
+    recipe: SoundRecipe | None, samples: int, ffmpeg_version: str, arguments: Sequence[str] = ()
+) -> str:
+    """The key of an item's sound, or of silence; ``arguments`` as for a picture."""
     if recipe is None:
         return content_key("silence", samples)
     return content_key(
@@ -174,8 +179,10 @@ def sound_key(recipe: SoundRecipe | None, samples: int, ffmpeg_version: str) -> 
         ffmpeg_version,
         _opened(recipe.source, recipe.seek),
         [recipe.graph, recipe.samples, recipe.even_loudness],
+        list(arguments),
     )
 
 
-def track_key(sounds: list[SoundSegment], options: tuple[str, ...], ffmpeg_version: str) -> str:
-    return content_key("track", ffmpeg_version, options, [sound.key for sound in sounds])
+def track_key(sounds: list[SoundSegment], options: Sequence[str], ffmpeg_version: str) -> str:
+    """The key of the film's whole sound: of all items' in their order."""
+    return content_key("track", ffmpeg_version, list(options), [sound.key for sound in sounds])

@@ -38,7 +38,7 @@ from reelyard.domain.timeline import (
     seconds_of,
 )
 
-from . import fonts, sound
+from . import commands, fonts, sound
 from .picture import moving_graph, seek_before, still_graph
 from .text import letters
 
@@ -147,7 +147,7 @@ def make_plan(job: Job, gathered: Iterable[Gathered], workshop: Workshop) -> Pla
         form=form,
         encoding=workshop.encoding,
         items=tuple(items),
-        track_key=track_key(sounds, sound.TRACK_OPTIONS, workshop.encoding.ffmpeg_version),
+        track_key=track_key(sounds, commands.track(""), workshop.encoding.ffmpeg_version),
         even_loudness=job.loudness,
     )
 
@@ -178,10 +178,11 @@ class _Planner:
     def _picture(self, one: Gathered, frames: int) -> Iterable[PictureSegment]:
         text = self._text(one.item, frames)
         limit = self.workshop.segment_frames or segment_limit(one.facts)
+        encoding = self.workshop.encoding
         for part, piece in enumerate(cut(frames, limit)):
             recipe = self._recipe(one, piece, text)
             yield PictureSegment(
-                key=picture_key(recipe, self.workshop.encoding),
+                key=picture_key(recipe, encoding, _nameless_picture(recipe, encoding)),
                 position=one.item.position,
                 part=part,
                 frames=piece,
@@ -221,7 +222,9 @@ class _Planner:
         recipe = self._sound_recipe(one, frames)
         samples = samples_in(frames)
         return SoundSegment(
-            key=sound_key(recipe, samples, self.workshop.encoding.ffmpeg_version),
+            key=sound_key(
+                recipe, samples, self.workshop.encoding.ffmpeg_version, _nameless_sound(recipe)
+            ),
             position=one.item.position,
             samples=samples,
             recipe=recipe,
@@ -242,6 +245,21 @@ class _Planner:
             samples=samples,
             even_loudness=self.even_loudness,
         )
+
+
+def _nameless_picture(recipe: PictureRecipe, encoding: Encoding) -> list[str]:
+    """FFmpeg's arguments without the names of files: all the rest changes the bytes."""
+    logo = replace(recipe.logo, path="") if recipe.logo else None
+    plain = replace(recipe, source=replace(recipe.source, path=""), logo=logo)
+    return commands.picture(plain, encoding, "")
+
+
+def _nameless_sound(recipe: SoundRecipe | None) -> list[str]:
+    if recipe is None:
+        return []
+    plain = replace(recipe, source=replace(recipe.source, path=""))
+    levelling = [sound.levelling_graph(0, recipe.samples)] if recipe.even_loudness else []
+    return [*commands.sound(plain, ""), *levelling, str(sound.LOUDNESS_TARGET)]
 
 
 def segment_limit(facts: MediaFacts) -> int:
