@@ -33,6 +33,7 @@ bench-encoding: $(VENV)/.develops
 $(VENV)/.runs: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed" if sys.version_info < (3, 11) else 0)'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || $(MAKE) --no-print-directory venv-package
+	@echo "Installing what Reelyard needs (FFmpeg and fonts included) ..."
 	$(PIP) --editable .
 	@touch $@
 

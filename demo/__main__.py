@@ -19,6 +19,7 @@ OUT = Path(__file__).resolve().parents[1] / "out"
 def main() -> int:
     OUT.mkdir(exist_ok=True)
     ffmpeg = Reelyard(read_settings()).ffmpeg.executable
+    print("Getting the clips ready ...", flush=True)
     job = OUT / "demo.yaml"
     document = {
         "channel_name": "Around the World",

@@ -353,3 +353,29 @@ def test_items_are_shown_in_the_order_of_their_positions(
     assert [(item["position"], item["item_type"]) for item in plan["items"]] == [
         (10, "intro"), (30, "outro"),
     ]  # fmt: skip
+
+
+def test_the_doctor_names_settings_that_are_none(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REELYARD_JOB", "2")
+    done = cli("doctor")
+    assert done.returncode == 0
+    assert "REELYARD_JOB is not a setting" in done.stdout
+
+
+def test_an_encoder_that_nobody_knows_is_refused_with_those_that_are(
+    cli: Cli, write_job: WriteJob, short: Path, tmp_path: Path
+) -> None:
+    job = write_job({"item_type": "video", "path": short})
+    done = cli("render", job, "-o", tmp_path / "film.mp4", "--encoder", "x265")
+    assert done.returncode == 2
+    assert "h264_nvenc, libx264" in done.stderr
+
+
+def test_fewer_bits_than_allowed_are_no_warning(
+    cli: Cli, write_job: WriteJob, clips: Clips, tmp_path: Path
+) -> None:
+    job = write_job({"item_type": "image", "path": clips.picture("quiet.png"), "duration": 1})
+    done = cli("render", job, "-o", tmp_path / "film.mp4")
+    assert "warning" not in done.stdout
+    report = json.loads((tmp_path / "film.report.json").read_text())
+    assert report["warnings"] == [] and len(report["remarks"]) == 2

@@ -21,6 +21,7 @@ from reelyard.engine.planner import (
     Workshop,
     check,
     make_plan,
+    remarks,
     segment_limit,
     shown_frames,
     source_of,
@@ -354,3 +355,12 @@ def test_clips_that_can_not_be_entered_are_cut_into_minutes() -> None:
 
 def test_a_still_can_be_entered_anywhere() -> None:
     assert limit_of(kind=MediaKind.STILL, seekable=False) == 150
+
+
+def test_a_text_that_outlasts_its_clip_is_remarked_upon() -> None:
+    """Eleven letters take 1.15 s; the clip lasts one."""
+    short = with_item(VIDEO, text="A long text", start=Fraction(0), end=Fraction(1))
+    (remark,) = remarks(short)
+    assert remark.warning and remark.field == "text_animation_text"
+    assert "1.1 s to appear" in remark.message or "1.2 s to appear" in remark.message
+    assert remarks(with_item(VIDEO, text="A long text", end=Fraction(2))) == []

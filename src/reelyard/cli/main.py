@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,9 @@ def main() -> None:
     except ReelyardError as error:
         _show_error(error, as_json=as_json)
         sys.exit(error.exit_code)
+    except BrokenPipeError:
+        # Whoever read stdout has seen enough. Python must not try to flush what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         failure = storage_error(error)
         _show_error(failure, as_json=as_json)
@@ -143,7 +147,8 @@ def plan(
     reelyard = Reelyard(read_settings(), encoder)
     prepared = reelyard.planning.prepare(read_job(job_file))
     if ffmpeg:
-        _say(as_script(prepared.plan, reelyard.ffmpeg))
+        script = as_script(prepared.plan, reelyard.ffmpeg)
+        _say_json({"script": script}) if as_json else _say(script)
     elif as_json:
         _say_json(plan_as_json(prepared, reelyard.cache))
     else:

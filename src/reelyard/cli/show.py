@@ -137,7 +137,16 @@ def show_plan(prepared: Prepared, cache: SegmentCache) -> None:
     console = _console()
     table = Table(title=f"{escape(plan.channel_name)}: {plan.form.name}, {plan.encoding.encoder}")
     for name in ("#", "type", "starts", "seconds", "segments", "cached", "sound", "title"):
-        table.add_column(name, justify="left" if name in ("type", "sound", "title") else "right")
+        left = name in ("type", "sound", "title")
+        shrinks = name == "title"
+        table.add_column(
+            name,
+            justify="left" if left else "right",
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=None if shrinks else len(name),
+            ratio=1 if shrinks else None,
+        )
     for item in plan.items:
         held = sum(cache.holds(one.key, PICTURE_SUFFIX) for one in item.picture)
         table.add_row(
@@ -148,7 +157,7 @@ def show_plan(prepared: Prepared, cache: SegmentCache) -> None:
             str(len(item.picture)),
             str(held),
             _sound_state(item, cache),
-            escape(item.title),
+            escape(" ".join(item.title.split())),
         )
     console.print(table)
     for warning in prepared.warnings:

@@ -62,6 +62,8 @@ def find_encoder(ffmpeg: FFmpeg, wanted: str | None = None) -> str:
 
     Raises EncoderUnavailable with FFmpeg's own reason.
     """
+    if wanted and wanted not in PREFERENCE:
+        raise EncoderUnavailable(f"{wanted} is no encoder that is known here", remedy=_CHOICE)
     reasons = []
     for encoder in (wanted,) if wanted else PREFERENCE:
         reason = test_encode(ffmpeg, encoder)
@@ -71,7 +73,8 @@ def find_encoder(ffmpeg: FFmpeg, wanted: str | None = None) -> str:
     raise EncoderUnavailable("; ".join(reasons), remedy=_REMEDY)
 
 
-_REMEDY = "Leave --encoder out to use what works, or see reelyard doctor"
+_CHOICE = f"Choose one of {', '.join(PREFERENCE)}, with --encoder or REELYARD_ENCODER"
+_REMEDY = "Leave --encoder and REELYARD_ENCODER out to use what works, or see reelyard doctor"
 
 
 def encoding(encoder: str, form: OutputForm, ffmpeg: FFmpeg) -> Encoding:

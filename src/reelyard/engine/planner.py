@@ -40,7 +40,7 @@ from reelyard.domain.timeline import (
 
 from . import commands, fonts, sound
 from .picture import moving_graph, seek_before, still_graph
-from .text import letters
+from .text import appearing_ms, letters
 
 SEGMENT_FRAMES = 5 * FRAME_RATE
 """Short enough to share a clip among many cores, long enough for the cost of starting FFmpeg."""
@@ -94,6 +94,22 @@ def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
                      "REELYARD_FONT_DIRS")
         )  # fmt: skip
     return problems
+
+
+def remarks(gathered: Gathered) -> list[Problem]:
+    """What an operator should know of an item that can be rendered."""
+    item = gathered.item
+    count = len(letters(item.text)) if item.text else 0
+    needs, lasts = appearing_ms(count), shown_frames(item, gathered.facts) * 1000 // FRAME_RATE
+    if not count or needs <= lasts:
+        return []
+    message = (
+        f"the text takes {needs / 1000:.1f} s to appear, and the clip lasts {lasts / 1000:.1f} s"
+    )
+    return [
+        replace(_problem(item, "text_outlasts", "text_animation_text", message,
+                         "Shorten the text, or let the clip run longer"), warning=True)
+    ]  # fmt: skip
 
 
 def _check_kind(item: Item, facts: MediaFacts) -> list[Problem]:

@@ -60,6 +60,11 @@ def letters(text: str) -> list[str]:
     return [letter for letter in found if letter.strip("".join(JOINERS))]
 
 
+def appearing_ms(count: int) -> int:
+    """Milliseconds until the last of so many letters is there."""
+    return max(0, count - 1) * LETTER_MS + FADE_MS
+
+
 def document(styled: Sequence[tuple[str, str]], duration: Fraction) -> str:
     """The ASS document for letters paired with the font family that draws each.
 

@@ -49,6 +49,7 @@ def examine(
         _folder("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
         _folder("logs", settings.log_dir, "REELYARD_LOG_DIR"),
     ]
+    findings += _unknown(settings)
     findings += [_root(root) for root in settings.media_roots]
     return findings
 
@@ -121,6 +122,15 @@ def _folder(name: str, folder: Path, setting: str) -> Finding:
             name, Verdict.NOTE, message, "Make room: a film takes 9 GB an hour, in 4K 22"
         )
     return Finding(name, Verdict.OK, message)
+
+
+def _unknown(settings: Settings) -> Iterator[Finding]:
+    known = settings.shown()
+    for name in sorted(name for name in os.environ if name.startswith("REELYARD_")):
+        if name not in known:
+            yield Finding(
+                "settings", Verdict.NOTE, f"{name} is not a setting", "Check its spelling"
+            )
 
 
 def _root(root: Path) -> Finding:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reelyard.domain.errors import JobRejected, Problem
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
-from reelyard.engine.planner import Workshop, make_plan, without
+from reelyard.engine.planner import Workshop, make_plan, remarks, without
 
 from .gather import Prober, gather, nothing
 
@@ -49,7 +49,10 @@ class Planning:
         return Prepared(
             job=kept,
             plan=make_plan(kept, gathered, workshop),
-            warnings=tuple(left_out(problem) for problem in problems),
+            warnings=(
+                *(left_out(problem) for problem in problems),
+                *(remark for one in gathered for remark in remarks(one)),
+            ),
         )
 
 

@@ -276,7 +276,7 @@ class _Attempt:
             return target, []
         return target, [Problem(code="few_chapters", warning=True, field="chapters",
                                 message="YouTube shows chapters only where there are three or more",
-                                remedy="Add videos, or leave chapters out")]  # fmt: skip
+                                remedy="Each has to last ten seconds; shorter ones were joined")]  # fmt: skip
 
 
 def _chapters(plan: Plan) -> Sequence[Chapter]:

@@ -50,6 +50,7 @@ def report(
         "even_loudness": plan.even_loudness,
         "cache": {"taken": len(made.cached), "rendered": len(made.rendered)},
         "warnings": [*map(str, warnings), *rate_warnings(film, plan.form)],
+        "remarks": rate_remarks(film, plan.form),
         "items": [_item(item, made) for item in plan.items],
     }
 
@@ -85,8 +86,8 @@ def _item(item: PlannedItem, made: Made) -> dict[str, Any]:
     }
 
 
-def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
-    """What a broadcaster would remark on: measured, not a reason to refuse the film."""
+def rate_remarks(film: FilmFacts, form: OutputForm) -> list[str]:
+    """Where a film takes fewer bits than it may: nothing to act on."""
     found = []
     share = film.video_bit_rate / form.target_rate
     if share < 1 - _RATE_TOLERANCE:
@@ -94,13 +95,20 @@ def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
             f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s of {form.target_rate / 1e6:.0f}:"
             " it is simple enough to need no more"
         )
-    if share > 1 + _RATE_TOLERANCE:
-        found.append(f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s, above its target")
     if film.audio_bit_rate < AUDIO_BIT_RATE * (1 - _RATE_TOLERANCE):
         found.append(
             f"the sound takes {film.audio_bit_rate // 1000} kb/s of {AUDIO_BIT_RATE // 1000}: it is quiet"
             " or simple enough to need no more"
         )
+    return found
+
+
+def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
+    """What a broadcaster would object to: measured, not a reason to refuse the film."""
+    found = []
+    share = film.video_bit_rate / form.target_rate
+    if share > 1 + _RATE_TOLERANCE:
+        found.append(f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s, above its target")
     if film.buffer_underflows:
         found.append(f"{film.buffer_underflows} frames come late at {form.max_rate / 1e6:.0f} Mb/s")
     return found
