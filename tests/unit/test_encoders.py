@@ -137,16 +137,16 @@ def test_where_no_encoder_works_each_says_why() -> None:
 
 
 def test_a_test_encode_that_said_nothing_is_reported_by_its_exit_code() -> None:
-    assert encoders.test_encode(PretendFFmpeg(tail=()), "libx264") == "FFmpeg failed: exit code 1"
+    assert encoders.try_encode(PretendFFmpeg(tail=()), "libx264") == "FFmpeg failed: exit code 1"
 
 
 @pytest.mark.parametrize("form", [HD, UHD], ids=lambda form: form.name)
 def test_libx264_passes_a_real_test_encode(clips: Clips, form: OutputForm) -> None:
-    assert encoders.test_encode(FFmpeg(clips.ffmpeg, "9"), "libx264", form) is None
+    assert encoders.try_encode(FFmpeg(clips.ffmpeg, "9"), "libx264", form) is None
 
 
 def test_an_encoder_that_does_not_exist_fails_a_real_test_encode(clips: Clips) -> None:
-    reason = encoders.test_encode(FFmpeg(clips.ffmpeg, "9"), "h264_that_nobody_made")
+    reason = encoders.try_encode(FFmpeg(clips.ffmpeg, "9"), "h264_that_nobody_made")
     assert reason is not None
     assert "h264_that_nobody_made" in reason
 

@@ -46,7 +46,7 @@ def _nvenc() -> list[str]:
     return [*quality, "-spatial-aq", "1", "-temporal-aq", "1", "-bf", "2", "-strict_gop", "1"]
 
 
-def test_encode(ffmpeg: FFmpeg, encoder: str, form: OutputForm = HD) -> str | None:
+def try_encode(ffmpeg: FFmpeg, encoder: str, form: OutputForm = HD) -> str | None:
     """None if a tenth of a second could be encoded; otherwise FFmpeg's last words."""
     source = f"color=c=gray:s={form.width}x{form.height}:r=30:d=0.1"
     argv = ["-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", *video_options(encoder, form)]
@@ -66,7 +66,7 @@ def find_encoder(ffmpeg: FFmpeg, wanted: str | None = None) -> str:
         raise EncoderUnavailable(f"{wanted} is no encoder that is known here", remedy=_CHOICE)
     reasons = []
     for encoder in (wanted,) if wanted else PREFERENCE:
-        reason = test_encode(ffmpeg, encoder)
+        reason = try_encode(ffmpeg, encoder)
         if reason is None:
             return encoder
         reasons.append(f"{encoder} does not work here: {reason}")

@@ -74,8 +74,8 @@ def _ffmpeg(find: Callable[[], FFmpeg]) -> Iterator[Finding]:
 def _encoders(ffmpeg: FFmpeg) -> Iterator[Finding]:
     works = False
     for encoder in encoders.PREFERENCE:
-        reason = encoders.test_encode(ffmpeg, encoder)
-        in_4k = None if reason else encoders.test_encode(ffmpeg, encoder, UHD)
+        reason = encoders.try_encode(ffmpeg, encoder)
+        in_4k = None if reason else encoders.try_encode(ffmpeg, encoder, UHD)
         works = works or reason is None
         if reason:
             yield Finding(encoder, Verdict.NOTE, f"does not work here: {reason}")
