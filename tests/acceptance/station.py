@@ -37,7 +37,7 @@ def ffmpegs_in(folder: Path) -> set[int]:
     return found
 
 
-def gone_soon(folder: Path, seconds: float = 10.0) -> bool:
+def gone_soon(folder: Path, seconds: float = 2.0) -> bool:
     """Whether no FFmpeg works in the folder any more, at once or very soon."""
     until = time.monotonic() + seconds
     while ffmpegs_in(folder):

@@ -142,7 +142,7 @@ def test_a_broken_job_file_is_explained(cli: Cli, tmp_path: Path, name: str) -> 
     path = tmp_path / name
     path.write_text(BROKEN_FILES[name])
     output = tmp_path / "film.mp4"
-    told = refused(cli("render", path, "-o", output, timeout=120, preexec_fn=frugal), output)
+    told = refused(cli("render", path, "-o", output, timeout=20, preexec_fn=frugal), output)
     assert 1 <= len(told) <= 20 and all(line.isprintable() and len(line) < 2000 for line in told)
     assert not (tmp_path / "x").exists()
 
@@ -398,4 +398,4 @@ def test_probing_a_great_many_bad_files_takes_no_time(
     job = write_job(*({"item_type": "video", "path": f"missing-{n}.mp4"} for n in range(2000)))
     begun = time.monotonic()
     told = refused(cli("render", job, "-o", tmp_path / "f.mp4"), tmp_path / "f.mp4")
-    assert len(told) == 2000 and time.monotonic() - begun < 120
+    assert len(told) == 2000 and time.monotonic() - begun < 20

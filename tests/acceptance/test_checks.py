@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from reelyard.domain.chapters import Chapter
-from reelyard.domain.errors import OutputRejected
+from reelyard.domain.errors import Cancelled, OutputRejected
 from reelyard.domain.output import HD, UHD, OutputForm
-from reelyard.engine.checks import check_film, check_segment
+from reelyard.engine.checks import FilmFacts, check_film, check_segment
 from reelyard.engine.encoders import video_options
 from tests.acceptance.spoiled import boxes
 from tests.acceptance.station import gone_soon, sha256
@@ -127,13 +127,23 @@ def film(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Path:
 CHAPTERS = (Chapter("a", 0, 6), Chapter("b", 6, 12))
 
 
-def accept(path: Path) -> None:
+def accept(path: Path) -> FilmFacts:
     """Check a film against the plan that the right one was made by."""
-    check_film(path, HD, FRAMES, CHAPTERS)
+    return check_film(path, HD, FRAMES, CHAPTERS)
 
 
 def test_the_right_film_is_accepted(film: Path) -> None:
-    accept(film)
+    facts = accept(film)
+    assert (facts.frames, facts.samples) == (FRAMES, FRAMES * 1600)
+    assert facts.moov_first and facts.audio_video_difference == 0
+
+
+def test_a_check_can_be_stopped(film: Path) -> None:
+    def stopped() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        check_film(film, HD, FRAMES, CHAPTERS, stopped)
 
 
 @pytest.mark.parametrize("how", SPOILING)
@@ -169,7 +179,7 @@ def test_another_film_is_refused(film: Path, clips: Clips, tmp_path: Path, how: 
 
 def test_a_copy_that_changes_nothing_is_accepted(film: Path, clips: Clips, tmp_path: Path) -> None:
     clips.run("-i", str(film), *_COPY, *_FIRST, "-video_track_timescale", "30000", str(tmp_path / "film.mp4"))  # fmt: skip
-    accept(tmp_path / "film.mp4")
+    assert accept(tmp_path / "film.mp4").frames == FRAMES
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.39, 0.41, 1])

@@ -17,7 +17,7 @@ from tests.conftest import Clips
 
 KILLS_WHILE_RENDERING = 5
 KILLS_WHILE_JOINING = 3
-SOON = 10.0
+SOON = 2.0
 """Seconds in which a stopped job has ended."""
 
 
@@ -130,7 +130,7 @@ def test_a_stopped_job_ends_at_once_and_the_next_one_takes_up_where_it_ended(
     code = stopped(run, number)
     assert code == 130
     assert run.done["code"] == "cancelled"
-    assert gone_soon(yard.folder)
+    assert gone_soon(yard.folder, 0.2)
     assert not list(yard.out.iterdir())
     assert not any((yard.folder / "cache" / "work").iterdir())
     assert yard.render(job)["cached"] > 0
@@ -165,7 +165,7 @@ def test_a_hail_of_signals_ends_the_job_like_one(
     code = run.ended()
     assert code == 130 or (stage == "joining" and code == 0), run.said
     assert not any("Traceback" in line for line in run.said)
-    assert gone_soon(yard.folder)
+    assert gone_soon(yard.folder, 0.2)
     assert_nothing_half_done(yard, wanted)
 
 

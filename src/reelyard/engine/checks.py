@@ -7,7 +7,7 @@ does not match.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -30,6 +30,10 @@ _PROFILES = {"main": {"Main"}, "high": {"High"}}
 _BT709 = 1
 _LIMITED = 1
 _PIXEL_FORMAT = "yuv420p"
+
+
+def _go_on() -> None:
+    """Nothing stops this check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +74,9 @@ def _opened(path: Path) -> InputContainer:
         raise _rejected(path, f"can't be read: {error}") from error
 
 
-def _measure(container: InputContainer, path: Path, frames: int) -> tuple[PictureFacts, list[int]]:
+def _measure(
+    container: InputContainer, path: Path, frames: int, check: Callable[[], None] = _go_on
+) -> tuple[PictureFacts, list[int]]:
     """The picture's facts and its key frames' numbers; every frame is where it belongs."""
     if not container.streams.video:
         raise _rejected(path, "has no picture")
@@ -80,6 +86,7 @@ def _measure(container: InputContainer, path: Path, frames: int) -> tuple[Pictur
     keys: list[int] = []
     tick = (stream.time_base or Fraction(1)) * FRAME_RATE
     for packet in _packets(container, stream, path):
+        check()
         if packet.pts is None:
             continue
         number = packet.pts * tick
@@ -206,14 +213,23 @@ class FilmFacts:
         return asdict(self)
 
 
-def check_film(path: Path, form: OutputForm, frames: int, chapters: Sequence[Chapter]) -> FilmFacts:
-    """The whole film against its plan: frames, samples, form, order of boxes, first and last frame."""
+def check_film(
+    path: Path,
+    form: OutputForm,
+    frames: int,
+    chapters: Sequence[Chapter],
+    check: Callable[[], None] = _go_on,
+) -> FilmFacts:
+    """The whole film against its plan: frames, samples, form, order of boxes, first and last frame.
+
+    ``check`` is called for every packet; it may raise to stop.
+    """
     with _opened(path) as container:
-        picture, keys = _measure(container, path, frames)
+        picture, keys = _measure(container, path, frames, check)
         _check_form(picture, form, path)
         _decode_first(container, path)
         _decode_last(container, keys[-1], frames, path)
-        samples, audio_bytes = _measure_sound(container, path)
+        samples, audio_bytes = _measure_sound(container, path, check)
         if samples != samples_in(frames):
             raise _rejected(path, f"has {samples} samples of sound instead of {samples_in(frames)}")
         _check_chapters(container, chapters, path)
@@ -283,7 +299,9 @@ def _decode_last(container: InputContainer, key: int, frames: int, path: Path) -
         raise _rejected(path, f"decodes to frame {last} instead of {frames - 1}")
 
 
-def _measure_sound(container: InputContainer, path: Path) -> tuple[int, int]:
+def _measure_sound(
+    container: InputContainer, path: Path, check: Callable[[], None] = _go_on
+) -> tuple[int, int]:
     """Samples by the track's own edit list, and the bytes of its packets."""
     if not container.streams.audio:
         raise _rejected(path, "has no sound")
@@ -291,7 +309,10 @@ def _measure_sound(container: InputContainer, path: Path) -> tuple[int, int]:
     if sound.duration is None or sound.time_base is None:
         raise _rejected(path, "has sound of unknown length")
     container.seek(0, stream=sound)
-    total = sum(packet.size for packet in _packets(container, sound, path))
+    total = 0
+    for packet in _packets(container, sound, path):
+        check()
+        total += packet.size
     return int(sound.duration * sound.time_base * SAMPLE_RATE), total
 
 
