@@ -11,6 +11,12 @@
     ├── OutOfDisk                 too little room for what the job needs
     ├── StorageFailed             the disk or the operating system refused something
     ├── SettingsInvalid           a setting makes no sense
+    ├── JobUnknown                no job is known by that name, or it can't do that now
+    ├── WorkerUnknown             no worker is known by that name
+    ├── FarmUnavailable           a part of the farm can't be reached: it may come back
+    │   ├── DatabaseUnavailable
+    │   ├── BrokerUnavailable
+    │   └── SourcesUnavailable    a share is gone
     └── Cancelled                 somebody stopped the job
 
 A message says what is wrong and a remedy says what to do; both are written for a channel
@@ -140,6 +146,44 @@ class SettingsInvalid(ReelyardError):
 
     code = "settings_invalid"
     exit_code = 2
+
+
+class JobUnknown(ReelyardError):
+    """No job is known by that name, or what was asked for can't be done in its state."""
+
+    code = "job_unknown"
+    exit_code = 2
+
+
+class WorkerUnknown(ReelyardError):
+    """No worker is known by that name."""
+
+    code = "worker_unknown"
+    exit_code = 2
+
+
+class FarmUnavailable(ReelyardError):
+    """A part of the farm can't be reached. It may come back, so what needs it may wait."""
+
+    code = "farm_unavailable"
+
+
+class DatabaseUnavailable(FarmUnavailable):
+    """The database can't be reached, or is busy for longer than anybody can wait."""
+
+    code = "database_unavailable"
+
+
+class BrokerUnavailable(FarmUnavailable):
+    """The broker can't be reached. Nothing is lost: jobs wait in the database."""
+
+    code = "broker_unavailable"
+
+
+class SourcesUnavailable(FarmUnavailable):
+    """The folder or share that sources lie on can't be reached from here."""
+
+    code = "sources_unavailable"
 
 
 class Cancelled(ReelyardError):

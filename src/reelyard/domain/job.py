@@ -33,12 +33,17 @@ class OnBadItem(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One item. ``path`` is absolute; times are seconds into the source's own picture."""
+    """One item. ``path`` is absolute; times are seconds into the source's own picture.
+
+    An item that was given a ``video_id`` has no path until the catalogue was asked.
+    """
 
     position: int
     item_type: ItemType
     path: str
-    named: str  # the path as the user wrote it, for messages
+    named: str  # the path or video id as the user wrote it, for messages
+    video_id: str | None = None
+    origin: str | None = None  # where the source lies, when ``path`` is a copy of it
     duration: Fraction | None = None
     start: Fraction | None = None
     end: Fraction | None = None

@@ -1,0 +1,170 @@
+"""The connection: SQLite (WAL) or PostgreSQL, by URL; brought up to date when it is first opened."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import FileLock
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from reelyard.domain.errors import DatabaseUnavailable, SettingsInvalid
+
+HEAD = "0001"
+"""The newest migration. The number is checked on opening; Alembic is loaded only when it differs."""
+_BUSY_SECONDS = 30
+_MIGRATING = 0x5265656C  # the advisory lock on PostgreSQL
+
+
+class Database:
+    """One database. Any thread may use it; a forked process needs one of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = _parsed(url)
+        self.engine = _engine(self.url)
+        self._writer = self.engine.execution_options(writes=True)
+        self._current = False
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A transaction that only reads. Raises DatabaseUnavailable."""
+        with _translated(self.url):
+            self._bring_up_to_date()
+            with self.engine.begin() as connection:
+                yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A transaction that writes: all of it or nothing. Raises DatabaseUnavailable."""
+        with _translated(self.url):
+            self._bring_up_to_date()
+            with self._writer.begin() as connection:
+                yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _bring_up_to_date(self) -> None:
+        if self._current:
+            return
+        found = self._version()
+        if found != HEAD:
+            self._migrate(found)
+        self._current = True
+
+    def _version(self) -> str | None:
+        with self.engine.connect() as connection:
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+            return None if found is None else str(found)
+
+    def _migrate(self, found: str | None) -> None:
+        from alembic import command
+        from alembic.config import Config
+
+        if found is not None and found > HEAD:
+            raise SettingsInvalid(
+                f"the database is of a newer Reelyard ({found}; this one knows {HEAD})",
+                remedy="Update Reelyard on this machine",
+            )
+        config = Config()
+        config.set_main_option(
+            "script_location", str(resources.files("reelyard.store") / "migrations")
+        )
+        with self._alone() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    @contextmanager
+    def _alone(self) -> Iterator[sa.Connection]:
+        """One process migrates at a time; those that waited find it done."""
+        if self.engine.dialect.name == "sqlite":
+            with FileLock(f"{self.url.database}.lock"), self._writer.begin() as connection:
+                yield connection
+            return
+        with self._writer.begin() as connection:
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
+            yield connection
+
+
+def shown(url: str) -> str:
+    """The address without its password."""
+    return _parsed(url).render_as_string(hide_password=True)
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError as error:
+        raise SettingsInvalid("REELYARD_DATABASE_URL is no database address",
+                              remedy=_EXAMPLES) from error  # fmt: skip
+    kind = parsed.get_backend_name()
+    if kind in ("postgresql", "postgres"):
+        return parsed.set(drivername="postgresql+psycopg")
+    if kind != "sqlite":
+        raise SettingsInvalid(f"REELYARD_DATABASE_URL names {kind}, which is not supported",
+                              remedy=_EXAMPLES)  # fmt: skip
+    return parsed
+
+
+_EXAMPLES = "Write sqlite:////folder/reelyard.db or postgresql://user:password@host:5432/name"
+
+
+def _engine(url: sa.URL) -> sa.Engine:
+    try:
+        if url.get_backend_name() == "sqlite":
+            return _sqlite(url)
+        # Behind a pooler in transaction mode, prepared statements of one client meet another's.
+        arguments = {"prepare_threshold": None, "connect_timeout": 5,
+                     "application_name": "reelyard", "keepalives_idle": 30,
+                     "tcp_user_timeout": 15_000}  # fmt: skip
+        return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, pool_size=4)
+    except (NoSuchModuleError, ImportError) as error:
+        raise SettingsInvalid(f"this database needs a driver: {error}",
+                              remedy=_EXAMPLES) from error  # fmt: skip
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def prepare(connection: sqlite3.Connection, _: Any) -> None:
+        connection.isolation_level = None  # we begin transactions ourselves, below
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # A transaction that will write takes its turn at once: turning from reader into writer
+        # halfway fails where another one did the same.
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+@contextmanager
+def _translated(url: sa.URL) -> Iterator[None]:
+    try:
+        yield
+    except (DBAPIError, SQLAlchemyError) as error:
+        if isinstance(error, sa.exc.IntegrityError) or not _is_outage(error):
+            raise
+        where = url.render_as_string(hide_password=True)
+        reason = " ".join(str(getattr(error, "orig", error)).split())
+        raise DatabaseUnavailable(f"the database {where} can't be used: {reason}",
+                                  remedy="Check that it runs and can be reached") from error  # fmt: skip
+
+
+def _is_outage(error: SQLAlchemyError) -> bool:
+    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+        return True
+    return isinstance(error, DBAPIError) and error.connection_invalidated

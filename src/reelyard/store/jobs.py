@@ -1,0 +1,284 @@
+"""Jobs as people handle them: stored, found, listed, cancelled, retried, moved up and down."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Collection, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from reelyard.domain.errors import JobUnknown
+from reelyard.domain.farm import (
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    Attempt,
+    AttemptOutcome,
+    Happening,
+    JobState,
+    Lease,
+    SegmentRow,
+    Submission,
+)
+from reelyard.domain.job import Job
+from reelyard.domain.lifecycle import Event, JobStatus
+from reelyard.domain.routing import queue_for
+
+from .clock import now
+from .database import Database
+from .moves import end_attempt, move, note
+from .rows import (
+    STATE_COLUMNS,
+    WITH_NAMES,
+    attempt_of,
+    encoded,
+    happening_of,
+    item_values,
+    job_of,
+    state_of,
+)
+from .schema import events, job_attempts, job_items, job_segments, jobs
+
+_SHORTEST_PREFIX = 4
+_TURN = (jobs.c.priority.desc(), jobs.c.place)
+
+
+class Jobs:
+    """The table of jobs, for submitting and managing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, job: Job, submission: Submission) -> JobState:
+        """Store a job with its items, queued, in one transaction.
+
+        With an idempotency key that this user used before, the first job is returned instead.
+        Raises JobUnknown where the key or the job's id belongs to another job.
+        """
+        try:
+            with self._database.writing() as connection:
+                connection.execute(sa.insert(jobs).values(**_job_values(job, submission)))
+                connection.execute(sa.insert(job_items), item_values(job))
+                note(connection, "submit", f"queued in {queue_for(job)}", job_id=job.job_id)
+        except IntegrityError as error:
+            return self._first(job, submission, error)
+        return self.state(job.job_id)
+
+    def _first(self, job: Job, submission: Submission, error: IntegrityError) -> JobState:
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(jobs.c.job_id, jobs.c.digest).where(
+                    jobs.c.user_id == submission.user_id,
+                    jobs.c.idempotency_key == submission.idempotency_key,
+                )
+            ).first()
+        if row is None:
+            raise JobUnknown(f"there is a job {job.job_id} already",
+                             remedy="Leave job_id out, or retry that job") from error  # fmt: skip
+        if row.digest != submission.digest:
+            raise JobUnknown("another job was submitted under this idempotency key",
+                             remedy="Use a new key for a new job") from error  # fmt: skip
+        return self.state(row.job_id)
+
+    def known_key(self, user_id: str, key: str) -> str | None:
+        """The job that this user submitted under this key."""
+        with self._database.reading() as connection:
+            found: str | None = connection.scalar(
+                sa.select(jobs.c.job_id).where(
+                    jobs.c.user_id == user_id, jobs.c.idempotency_key == key
+                )
+            )
+            return found
+
+    def state(self, job_id: str) -> JobState:
+        """Raises JobUnknown."""
+        with self._database.reading() as connection:
+            row = connection.execute(
+                sa.select(*STATE_COLUMNS).select_from(WITH_NAMES).where(jobs.c.job_id == job_id)
+            ).first()
+        if row is None:
+            raise _unknown(job_id)
+        return state_of(row)
+
+    def find(self, job_id: str) -> JobState | None:
+        """The state of a job, or None; also for what is no job's id at all."""
+        try:
+            return self.state(str(uuid.UUID(job_id)))
+        except (ValueError, JobUnknown):
+            return None
+
+    def note(self, job_id: str, what: str, message: str, worker_id: str | None = None) -> None:
+        """Add a line to a job's history."""
+        with self._database.writing() as connection:
+            note(connection, what, message, job_id=job_id, worker_id=worker_id)
+
+    def named(self, name: str) -> str:
+        """The id of the job whose id is, or begins with, ``name``. Raises JobUnknown."""
+        wanted = name.strip().lower().replace("-", "")
+        if len(wanted) < _SHORTEST_PREFIX or not set(wanted) <= set("0123456789abcdef"):
+            raise _unknown(name)
+        plain = sa.func.replace(sa.cast(jobs.c.job_id, sa.Text), "-", "")
+        with self._database.reading() as connection:
+            found = connection.scalars(
+                sa.select(jobs.c.job_id).where(plain.like(f"{wanted}%")).limit(2)
+            ).all()
+        if not found:
+            raise _unknown(name)
+        if len(found) > 1:
+            raise JobUnknown(
+                f"more than one job's id begins with {name}", remedy="Write more of it"
+            )
+        return str(found[0])
+
+    def job(self, job_id: str) -> Job:
+        """What was asked for. Raises JobUnknown."""
+        with self._database.reading() as connection:
+            return read_job(connection, job_id)
+
+    def list(
+        self, statuses: Collection[JobStatus] = (), limit: int = 100, newest_first: bool = False
+    ) -> Sequence[JobState]:
+        """Jobs in their turn, or the newest first."""
+        query = sa.select(*STATE_COLUMNS).select_from(WITH_NAMES).limit(limit)
+        if statuses:
+            query = query.where(jobs.c.status.in_([one.value for one in statuses]))
+        order = (jobs.c.created_at.desc(),) if newest_first else _TURN
+        with self._database.reading() as connection:
+            return [state_of(row) for row in connection.execute(query.order_by(*order))]
+
+    def counts(self) -> dict[JobStatus, int]:
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                sa.select(jobs.c.status, sa.func.count()).group_by(jobs.c.status)
+            )
+            return {JobStatus(status): count for status, count in rows}
+
+    def cancel(self, job_id: str, message: str = "cancelled") -> JobState:
+        """Cancel a job that is queued or being worked on. Its worker can write nothing from now on.
+
+        Raises JobUnknown if it has ended already.
+        """
+        with self._database.writing() as connection:
+            row = connection.execute(
+                sa.select(jobs.c.token, jobs.c.worker_id).where(
+                    jobs.c.job_id == job_id, jobs.c.status == JobStatus.PROCESSING.value
+                )
+            ).first()
+            done = move(connection, Event.CANCEL, job_id, message,
+                        completed_at=now(), waiting_for=None, not_before=None)  # fmt: skip
+            if done and row is not None:
+                end_attempt(connection, Lease(job_id, row.worker_id, row.token),
+                            AttemptOutcome.CANCELLED, message)  # fmt: skip
+        return self._changed(job_id, done, "be cancelled")
+
+    def retry(self, job_id: str) -> JobState:
+        """Queue a failed or cancelled job again, its failures forgiven. Raises JobUnknown."""
+        with self._database.writing() as connection:
+            done = move(
+                connection, Event.RETRY, job_id, "queued again",
+                attempts=0, round_token=jobs.c.token, progress=0.0, stage="", error_message=None,
+                waiting_for=None, waiting_since=None, not_before=None, started_at=None,
+                completed_at=None, worker_id=None, output_path=None, final_duration=None,
+                queued_at=now(), place=time.time_ns(), sent_at=now(),
+            )  # fmt: skip
+        return self._changed(job_id, done, "be retried")
+
+    def reprioritise(self, job_id: str, priority: int) -> JobState:
+        """Give a queued job another priority, 0 (last) to 9 (first). Raises JobUnknown."""
+        priority = max(LOWEST_PRIORITY, min(HIGHEST_PRIORITY, priority))
+        return self._place(job_id, f"priority {priority}", priority=priority)
+
+    def to_front(self, job_id: str) -> JobState:
+        """Make a queued job the next of its queue. Raises JobUnknown."""
+        first = (
+            sa.select(sa.func.min(jobs.c.place) - 1)
+            .where(jobs.c.status == JobStatus.QUEUED.value)
+            .scalar_subquery()
+        )
+        return self._place(job_id, "moved to the front", priority=HIGHEST_PRIORITY, place=first)
+
+    def _place(self, job_id: str, message: str, **values: object) -> JobState:
+        with self._database.writing() as connection:
+            done = connection.execute(
+                sa.update(jobs)
+                .where(jobs.c.job_id == job_id, jobs.c.status == JobStatus.QUEUED.value)
+                .values(**values)
+            )
+            if done.rowcount:
+                note(connection, "move", message, job_id=job_id)
+        return self._changed(job_id, done.rowcount == 1, "be moved")
+
+    def _changed(self, job_id: str, done: bool, what: str) -> JobState:
+        state = self.state(job_id)
+        if not done:
+            raise JobUnknown(f"job {job_id} is {state.status} and can't {what}",
+                             remedy=f"reelyard status {job_id[:8]} shows it")  # fmt: skip
+        return state
+
+    def attempts(self, job_id: str) -> Sequence[Attempt]:
+        """Everybody's turn at a job, the first one first."""
+        query = sa.select(job_attempts).where(job_attempts.c.job_id == job_id)
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(job_attempts.c.token))
+            return [attempt_of(row) for row in rows]
+
+    def segments(self, job_id: str) -> Sequence[tuple[SegmentRow, str]]:
+        """The segments of a completed job's film, each with the worker that it came from."""
+        order = (job_segments.c.position, job_segments.c.part)
+        query = sa.select(job_segments).where(job_segments.c.job_id == job_id).order_by(*order)
+        with self._database.reading() as connection:
+            return [
+                (SegmentRow(one.position, one.part, one.key, one.frames, one.cached), one.worker_id)
+                for one in connection.execute(query)
+            ]
+
+    def history(self, job_id: str) -> Sequence[Happening]:
+        """What happened to a job, the first thing first."""
+        query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id)
+        with self._database.reading() as connection:
+            return [happening_of(row) for row in connection.execute(query)]
+
+
+def read_job(connection: sa.Connection, job_id: str) -> Job:
+    """Raises JobUnknown."""
+    row = connection.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).first()
+    if row is None:
+        raise _unknown(job_id)
+    items = connection.execute(
+        sa.select(job_items).where(job_items.c.job_id == job_id).order_by(job_items.c.position)
+    ).all()
+    return job_of(row, list(items))
+
+
+def _job_values(job: Job, submission: Submission) -> dict[str, object]:
+    return {
+        "job_id": job.job_id,
+        "user_id": submission.user_id,
+        "channel_name": encoded(job.channel_name),
+        "enable_4k": job.enable_4k,
+        "on_bad_item": job.on_bad_item.value,
+        "loudness": job.loudness,
+        "chapters": job.chapters,
+        "status": JobStatus.QUEUED.value,
+        "progress": 0.0,
+        "stage": "",
+        "queue_name": queue_for(job).value,
+        "created_at": now(),
+        "queued_at": now(),
+        "sent_at": now(),
+        "priority": submission.priority,
+        "place": time.time_ns(),
+        "token": 0,
+        "attempts": 0,
+        "round_token": 0,
+        "frames": submission.frames,
+        "item_count": len(job.items),
+        "warnings": list(submission.warnings),
+        "idempotency_key": submission.idempotency_key,
+        "digest": submission.digest,
+    }
+
+
+def _unknown(name: str) -> JobUnknown:
+    return JobUnknown(f"no job {name} is known", remedy="reelyard status shows all jobs")

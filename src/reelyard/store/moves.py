@@ -1,0 +1,77 @@
+"""The one place where a job's state changes: by compare-and-set, and written into its history."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from reelyard.domain.farm import AttemptOutcome, Lease
+from reelyard.domain.lifecycle import Event, sources, target
+
+from .clock import now
+from .schema import events, job_attempts, jobs, workers
+
+_FREE = {"lease_until": None, "reserved_by": None, "speed": None, "seconds_left": None}
+"""What every change of state leaves behind."""
+
+
+def move(
+    connection: sa.Connection,
+    event: Event,
+    job_id: str,
+    message: str,
+    *conditions: sa.ColumnElement[bool],
+    lease: Lease | None = None,
+    who: str | None = None,
+    **values: Any,
+) -> bool:
+    """Apply ``event``; False if the job is in no state for it, or the lease is not the newest."""
+    held = [] if lease is None else [jobs.c.token == lease.token]
+    done = connection.execute(
+        sa.update(jobs)
+        .where(
+            jobs.c.job_id == job_id, jobs.c.status.in_(sources(event)), *held, *conditions
+        )
+        .values(status=target(event).value, **{**_FREE, **values})
+    )  # fmt: skip
+    if done.rowcount == 1:
+        actor = lease.worker_id if lease else who
+        note(connection, event.value, message, job_id=job_id, worker_id=actor)
+    return bool(done.rowcount == 1)
+
+
+def note(
+    connection: sa.Connection,
+    what: str,
+    message: str,
+    *,
+    job_id: str | None = None,
+    worker_id: str | None = None,
+) -> None:
+    """Write a line of history."""
+    line = {"at": now(), "what": what, "message": message, "job_id": job_id, "worker_id": worker_id}
+    connection.execute(sa.insert(events).values(**line))
+
+
+def end_attempt(
+    connection: sa.Connection,
+    lease: Lease,
+    outcome: AttemptOutcome,
+    message: str | None,
+    figures: dict[str, Any] | None = None,
+) -> None:
+    """Close the books on one worker's turn, and have the worker free again."""
+    values: dict[str, Any] = {"outcome": outcome.value, "ended_at": now(), "message": message}
+    if figures is not None:
+        values["figures"] = figures
+    connection.execute(
+        sa.update(job_attempts)
+        .where(job_attempts.c.job_id == lease.job_id, job_attempts.c.token == lease.token)
+        .values(**values)
+    )
+    connection.execute(
+        sa.update(workers)
+        .where(workers.c.worker_id == lease.worker_id, workers.c.job_id == lease.job_id)
+        .values(job_id=None)
+    )

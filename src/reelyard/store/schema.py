@@ -1,0 +1,210 @@
+"""The tables. ``migrations/`` makes them; a test holds the two against each other."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from .clock import UtcTime
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+_Id = Uuid(as_uuid=False)
+_Counter = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts in INTEGER keys only
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("user_id", _Id, primary_key=True),
+    Column("username", Text, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("job_id", _Id, primary_key=True),
+    Column("user_id", _Id, nullable=False),
+    Column("channel_name", Text, nullable=False),
+    Column("enable_4k", Boolean, nullable=False),
+    Column("on_bad_item", String(16), nullable=False),
+    Column("loudness", Boolean, nullable=False),
+    Column("chapters", Boolean, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("progress", Double, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("speed", Double),
+    Column("seconds_left", Double),
+    Column("worker_id", Text),
+    Column("queue_name", String(32), nullable=False),
+    Column("task_id", Text),  # Celery's, of the message that led to the claim
+    Column("created_at", UtcTime, nullable=False),
+    Column("queued_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime),
+    Column("completed_at", UtcTime),
+    Column("output_path", Text),
+    Column("final_duration", Double),
+    Column("error_message", Text),
+    # Its turn: higher priorities first, then lower places.
+    Column("priority", Integer, nullable=False),
+    Column("place", BigInteger, nullable=False),
+    Column("not_before", UtcTime),
+    Column("waiting_for", Text),
+    Column("waiting_since", UtcTime),
+    Column("reserved_by", Text),
+    Column("sent_at", UtcTime),  # when a worker was last woken for it
+    # Its owner: nothing is written without the newest token.
+    Column("token", Integer, nullable=False),
+    Column("lease_until", UtcTime),
+    Column("attempts", Integer, nullable=False),  # failed ones since it was last queued by a person
+    Column("round_token", Integer, nullable=False),  # attempts up to this token are forgiven
+    Column("frames", BigInteger, nullable=False),
+    Column("item_count", Integer, nullable=False),
+    Column("warnings", JSON, nullable=False),
+    Column("log_folder", Text),
+    Column("idempotency_key", Text),
+    Column("digest", String(64), nullable=False),
+    UniqueConstraint("user_id", "idempotency_key"),
+    Index("ix_jobs_turn", "status", "queue_name", "priority", "place"),
+    Index("ix_jobs_created_at", "created_at"),
+)
+
+job_items = Table(
+    "job_items",
+    metadata,
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("item_type", String(16), nullable=False),
+    Column("video_id", Text),
+    Column("path", Text),
+    Column("named", Text, nullable=False),
+    Column("duration", Double),
+    Column("start", Double),
+    Column("end", Double),
+    Column("logo_path", Text),
+    Column("text_animation_text", Text),
+)
+
+job_attempts = Table(
+    "job_attempts",
+    metadata,
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("token", Integer, primary_key=True),
+    Column("worker_id", Text, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("ended_at", UtcTime),
+    Column("message", Text),
+    Column("figures", JSON, nullable=False),
+)
+
+job_segments = Table(
+    "job_segments",
+    metadata,
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("part", Integer, primary_key=True),
+    Column("key", String(64), nullable=False),
+    Column("frames", Integer, nullable=False),
+    Column("cached", Boolean, nullable=False),
+    Column("worker_id", Text, nullable=False),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("at", UtcTime, nullable=False),
+    Column("what", String(32), nullable=False),
+    Column("job_id", _Id),
+    Column("worker_id", Text),
+    Column("message", Text, nullable=False),
+    Index("ix_events_job_id_id", "job_id", "id"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("worker_id", Text, primary_key=True),
+    Column("instance", String(32), nullable=False),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("queues", JSON, nullable=False),
+    Column("is_online", Boolean, nullable=False),
+    Column("command", String(16), nullable=False),  # a domain Order; "order" is SQL's own word
+    Column("job_id", _Id),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("quarantine", Text),
+    Column("speed", Double),
+    Column("speed_4k", Double),
+    Column("started_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("capabilities", JSON, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("name", Text, nullable=False, unique=True),  # delivering it twice is once
+    Column("payload", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("delivered_at", UtcTime),
+    Column("tries", Integer, nullable=False),
+    Column("try_after", UtcTime),
+    Column("last_error", Text),
+    Index("ix_outbox_delivered_at_id", "delivered_at", "id"),
+)
+
+compilation_results = Table(
+    "compilation_results",
+    metadata,
+    Column("name", Text, primary_key=True),  # the outbox entry that it came from
+    Column("job_id", _Id, nullable=False, index=True),
+    Column("username", Text, nullable=False),
+    Column("channel_name", Text, nullable=False),
+    Column("timestamp", UtcTime, nullable=False),
+    Column("video_count", Integer, nullable=False),
+    Column("total_duration", Double, nullable=False),
+    Column("output_path", Text),
+    Column("worker_id", Text),
+    Column("features_used", JSON, nullable=False),
+    Column("processing_time", Double, nullable=False),
+    Column("status", String(16), nullable=False),
+)
+
+library = Table(
+    "library",
+    metadata,
+    Column("video_id", Text, primary_key=True),
+    Column("path", Text, nullable=False),
+)
+
+duties = Table(
+    "duties",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("until", UtcTime, nullable=False),
+)
