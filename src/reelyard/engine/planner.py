@@ -182,7 +182,7 @@ class _Planner:
         return PlannedItem(
             position=one.item.position,
             item_type=one.item.item_type,
-            title=one.item.text or PurePath(printable(one.item.path)).stem,
+            title=one.item.text or PurePath(printable(one.item.origin or one.item.path)).stem,
             named=one.item.named,
             start=start,
             frames=frames,
