@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 demo: $(VENV)/.runs
 	$(BIN)/python -m demo
 
-test: lint
+test: servers lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report --fail-under=100 --include='src/reelyard/domain/*,$(PURE)'
 	$(BIN)/python -m pytest -n 2 tests/media tests/acceptance
@@ -48,6 +48,33 @@ venv-package:
 	$$(test "$$(id -u)" = 0 || echo sudo) apt-get update -q
 	$$(test "$$(id -u)" = 0 || echo sudo) apt-get install -qy python3-venv
 	$(PYTHON) -m venv $(VENV)
+
+# The tests start these for themselves, so no service is wanted: redis-tools holds the Redis server (as redis-check-rdb)
+# without one, and PostgreSQL is told before it comes to make no cluster.
+.PHONY: servers redis-package postgres-package
+servers:
+	@command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || \
+		{ $(HAS_APT) && $(MAKE) -s redis-package; } || $(call without,Redis)
+	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
+		{ $(HAS_APT) && $(MAKE) -s postgres-package; } || $(call without,PostgreSQL)
+
+HAS_APT = command -v apt-get >/dev/null
+AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
+INSTALL = $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
+without = { echo "No $(1) here: tests that need it are skipped; in CI they have to run." >&2; test "$$CI" != true; }
+
+redis-package:
+	echo "Installing Redis for the tests ..."
+	$(AS_ROOT) apt-get update -qq
+	said=$$($(INSTALL) redis-tools 2>&1) || { echo "$$said" >&2; exit 1; }
+
+no_cluster := /etc/postgresql-common/createcluster.d/reelyard.conf
+postgres-package:
+	echo "Installing PostgreSQL for the tests ..."
+	$(AS_ROOT) apt-get update -qq
+	$(AS_ROOT) mkdir -p $(dir $(no_cluster))
+	echo 'create_main_cluster = false' | $(AS_ROOT) tee $(no_cluster) >/dev/null
+	said=$$($(INSTALL) postgresql 2>&1) || { echo "$$said" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

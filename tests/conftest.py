@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,6 +22,9 @@ from reelyard.services.job_file import parse_job
 from reelyard.services.progress import Watcher
 from reelyard.services.render_job import Rendered
 from reelyard.settings import Settings
+
+if TYPE_CHECKING:
+    from tests.servers import PostgresServer, RedisServer
 
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
 
@@ -153,3 +158,43 @@ def write_job(tmp_path: Path) -> Callable[..., Path]:
 def real_media() -> Path | None:
     """The folder of real clips, where there is one."""
     return REAL_MEDIA if REAL_MEDIA.is_dir() else None
+
+
+@pytest.fixture
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    """A running, empty Redis of this test's own."""
+    from tests.servers import RedisServer
+
+    with closing(RedisServer(tmp_path / "redis")) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """The PostgreSQL of this test session, or of one of its workers."""
+    from tests.servers import PostgresServer
+
+    with closing(PostgresServer()) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """The SQLAlchemy URL of an empty database, with the server up even if a test left it down."""
+    name = f"test_{uuid.uuid4().hex}"
+    if not postgres.runs():
+        postgres.start()
+    yield postgres.create(name)
+    if postgres.runs():
+        postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The SQLAlchemy URL of an empty database; a test that takes it runs once with each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'farm.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

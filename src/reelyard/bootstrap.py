@@ -8,6 +8,7 @@ import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from reelyard.domain.errors import SettingsInvalid
 from reelyard.domain.job import Job
@@ -23,6 +24,10 @@ from reelyard.services.gather import Prober
 from reelyard.services.planning import Planning
 from reelyard.services.render_job import RenderJob
 from reelyard.settings import Settings
+
+if TYPE_CHECKING:
+    from reelyard.store.database import Database
+    from reelyard.store.people import Library
 
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
@@ -52,13 +57,25 @@ class Reelyard:
         return Planning(Prober(self.memory, self.settings.media_roots), self.workshop)
 
     @cached_property
+    def database(self) -> Database:
+        from reelyard.store.database import Database  # not for those who only render
+
+        return Database(self.settings.database)
+
+    @cached_property
+    def library(self) -> Library:
+        from reelyard.store.people import Library
+
+        return Library(self.database)
+
+    @cached_property
     def render_job(self) -> RenderJob:
         return RenderJob(
             planning=self.planning,
             ffmpeg=self.ffmpeg,
             cache=self.cache,
             logs=_usable(self.settings.log_dir, "REELYARD_LOG_DIR"),
-            username=_username(),
+            username=local_username(),
             at_once=self.at_once or self.settings.jobs or _cores(),
         )
 
@@ -118,7 +135,8 @@ def _driver() -> str:
         return "none"
 
 
-def _username() -> str:
+def local_username() -> str:
+    """Who works at this machine, or ``unknown``."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -35,6 +36,32 @@ class Settings(BaseSettings):
     cache_limit_gb: float = Field(
         default=50.0, gt=0, le=1e9, description="how large the segment cache may grow"
     )
+    data_dir: Path = Field(
+        default_factory=lambda: platformdirs.user_data_path("reelyard", appauthor=False),
+        description="where the embedded database and broker keep their files",
+    )
+    database_url: str | None = Field(
+        default=None, description="the farm's database: sqlite:/// or postgresql://"
+    )
+    redis_url: str | None = Field(
+        default=None, description="the broker: redis://; otherwise one is started here"
+    )
+    output_dir: Path | None = Field(default=None, description="where finished films go")
+    copy_dir: Path | None = Field(
+        default=None, description="where copies of sources from shares are kept"
+    )
+    copy_limit_gb: float = Field(
+        default=100.0, gt=0, le=1e9, description="how large the copies may grow"
+    )
+    remote_roots: Paths = Field(
+        default=(), description="folders whose files are copied before they are used"
+    )
+    lease_seconds: float = Field(
+        default=60.0, ge=1, le=86_400, description="a worker not heard of for so long is gone"
+    )
+    wait_hours: float = Field(
+        default=24.0, gt=0, le=10_000, description="how long a job waits for a share or for room"
+    )
     log_dir: Path = Field(default_factory=lambda: _data("logs"), description="where job logs go")
     jobs: int | None = Field(
         default=None, ge=1, le=256, description="segments rendered at the same time"
@@ -50,7 +77,7 @@ class Settings(BaseSettings):
         default=(), description="sources must lie in one of these; empty: anywhere"
     )
 
-    @field_validator("font_dirs", "media_roots", mode="before")
+    @field_validator("font_dirs", "media_roots", "remote_roots", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         """Several folders in one variable, separated as in PATH."""
@@ -58,7 +85,7 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("ffmpeg", "cache_dir", "log_dir")
+    @field_validator("ffmpeg", "cache_dir", "log_dir", "data_dir", "output_dir", "copy_dir")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """FFmpeg runs in folders of its own."""
@@ -68,6 +95,23 @@ class Settings(BaseSettings):
     def cache_limit(self) -> int:
         return int(self.cache_limit_gb * 1_000_000_000)
 
+    @property
+    def copy_limit(self) -> int:
+        return int(self.copy_limit_gb * 1_000_000_000)
+
+    @property
+    def outputs(self) -> Path:
+        return self.output_dir or self.data_dir / "output"
+
+    @property
+    def copies(self) -> Path:
+        return self.copy_dir or self.cache_dir
+
+    @property
+    def database(self) -> str:
+        """The address of the database; it may hold a password."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'reelyard.db'}"
+
     def shown(self) -> dict[str, str]:
         """Each setting's variable and value, for people."""
         return {
@@ -76,7 +120,17 @@ class Settings(BaseSettings):
         }
 
 
+_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
+
+
+def without_password(address: str) -> str:
+    """An address that may be shown."""
+    return _PASSWORD.sub(r"\1***", address)
+
+
 def _shown(value: object) -> str:
+    if isinstance(value, str):
+        return without_password(value)
     if isinstance(value, tuple):
         return os.pathsep.join(map(str, value)) or "(none)"
     return "(automatic)" if value is None else str(value)

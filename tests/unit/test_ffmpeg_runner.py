@@ -18,7 +18,7 @@ from reelyard.domain.errors import Cancelled, FFmpegFailed, FFmpegStalled, OutOf
 from reelyard.engine.discover import find_ffmpeg
 from reelyard.engine.ffmpeg import FFmpeg, StopSignal, environment
 from reelyard.files.memory import Memory
-from reelyard.services.render_job import storage_error
+from reelyard.services.storage import storage_error
 
 ENDLESS = ("-re", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=30", "-f", "null", "-")
 FOREVER_FED = ("-f", "s16le", "-ar", "48000", "-i", "pipe:0", "-f", "null", "-")

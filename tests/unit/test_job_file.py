@@ -184,7 +184,7 @@ def test_a_wrong_field_of_a_job_is_named(fields: dict[str, object], code: str, f
         ({**CLIP, "path": "file:///a%00b"}, "bad_path", "path"),
         ({**CLIP, "path": "https://example.org/a.mp4"}, "not_a_file", "path"),
         ({**CLIP, "logo_path": "smb://server/logo.png"}, "not_a_file", "logo_path"),
-        ({"item_type": "video", "video_id": "abc"}, "no_catalogue", "video_id"),
+        ({**CLIP, "video_id": "abc"}, "two_sources", "video_id"),
         ({**CLIP, "duration": 4}, "image_only", "duration"),
         ({**IMAGE, "duration": 0}, "greater_than", "duration"),
         ({**IMAGE, "duration": 100_000}, "less_than_equal", "duration"),
@@ -213,7 +213,10 @@ def test_a_wrong_field_of_an_item_is_named_with_its_place(
 
 
 def test_a_problem_names_the_items_place_what_is_wrong_and_what_to_do() -> None:
-    assert str(problem(CLIP, {"item_type": "video"})) == "item 2, path: is missing. Add path."
+    assert (
+        str(problem(CLIP, {"item_type": "video"}))
+        == "item 2, path: is missing. Add path, or video_id."
+    )
 
 
 def test_a_misspelt_field_is_understood() -> None:

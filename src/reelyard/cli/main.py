@@ -21,8 +21,10 @@ import typer
 from reelyard.bootstrap import Reelyard
 from reelyard.domain.errors import JobRejected, ReelyardError
 from reelyard.engine.ffmpeg import StopSignal
-from reelyard.services.render_job import storage_error
+from reelyard.services.storage import storage_error
 from reelyard.settings import read_settings
+
+from . import farm
 
 app = typer.Typer(
     help="Renders an ordered list of clips into one finished MP4.",
@@ -205,3 +207,6 @@ def doctor(as_json: AsJson = False) -> None:
         show_findings(findings, settings.shown())
     if any(finding.verdict is Verdict.FAILED for finding in findings):
         raise typer.Exit(1)
+
+
+farm.register(app)

@@ -102,12 +102,12 @@ _EXAMPLE = "Start with channel_name and items; README shows a whole job file"
 
 
 def _domain_item(one: ItemDocument, position: int, folder: Path) -> Item:
-    assert one.path is not None
     return Item(
         position=position,
         item_type=one.item_type,
-        path=_absolute(one.path, folder),
-        named=one.path,
+        path=_absolute(one.path, folder) if one.path else "",
+        named=one.path or one.video_id or "",
+        video_id=one.video_id,
         duration=_exact(one.duration),
         start=_exact(one.start),
         end=_exact(one.end),
@@ -282,10 +282,11 @@ Rule = Callable[[Mapping[Any, Any], int], Iterator[Problem]]
 def _source_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]:
     path = raw.get("path")
     if raw.get("video_id") is not None:
-        yield _problem("no_catalogue", "there is no catalogue to look video ids up in",
-                       "Give the path of the file instead", position, "video_id")  # fmt: skip
+        if path is not None:
+            yield _problem("two_sources", "is given beside a path", "Leave one of them out",
+                           position, "video_id")  # fmt: skip
     elif path is None:
-        yield _problem("missing", "is missing", "Add path", position, "path")
+        yield _problem("missing", "is missing", "Add path, or video_id", position, "path")
     for field in ("path", "logo_path"):
         named = raw.get(field)
         if isinstance(named, str) and "\0" in _decoded(named):

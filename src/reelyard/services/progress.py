@@ -26,10 +26,13 @@ _MOST_BEFORE_DONE = 99.9
 class Stage(StrEnum):
     """What a job is at."""
 
+    QUEUED = "queued"
+    COPYING = "copying"
     PROBING = "probing"
     RENDERING = "rendering"
     JOINING = "joining"
     VERIFYING = "verifying"
+    PUBLISHING = "publishing"
     DONE = "done"
 
 

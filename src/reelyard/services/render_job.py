@@ -5,24 +5,21 @@ Nothing is seen before it was checked: the film appears under its name whole, as
 
 from __future__ import annotations
 
-import errno
 import shutil
-import tempfile
 import time
+import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from reelyard.domain.chapters import Chapter, chapters_of, tiled, youtube_list, youtube_shows
 from reelyard.domain.errors import (
     JobRejected,
-    OutOfDisk,
-    OutputUnusable,
     Problem,
     ReelyardError,
-    StorageFailed,
     printable,
 )
 from reelyard.domain.job import Job, OnBadItem
@@ -34,15 +31,18 @@ from reelyard.engine.ffmpeg import FFmpeg, StopSignal
 from reelyard.engine.fonts import packaged
 from reelyard.files import atomic
 from reelyard.files.job_log import JobLog, log_folder
+from reelyard.files.publishing import Staging
 from reelyard.files.segment_cache import SegmentCache
 from reelyard.files.work_folder import work_folder
 
+from .gather import nothing
+from .outputs import CHAPTERS_SUFFIX, REPORT_SUFFIX, SHEET_SUFFIX, check_output
 from .pieces import PICTURE_SUFFIX, TRACK_SUFFIX, Made, Pieces, segment_name
 from .planning import Planning, Prepared
 from .progress import JOIN, Meter, Stage, Watcher
 from .report import as_text, report
+from .storage import ROOM, check_free, log_failure, storage_error
 
-_ROOM = 200_000_000  # bytes left free whatever a job needs
 _PCM_RATE = 192_000
 CAPTION_PACKAGE = "fontpkg-noto-sans"
 
@@ -56,12 +56,22 @@ class Rendered:
     contact_sheet: Path
     chapter_list: Path | None
     log_folder: Path
+    job: Job
     plan: Plan
+    made: Made
     film: checks.FilmFacts
     cached: int
     rendered: int
     warnings: tuple[str, ...]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """Who publishes: ``token`` names its staging folder, ``permit`` raises if it may not any more."""
+
+    token: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    permit: Callable[[], None] = nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,27 +99,42 @@ class RenderJob:
         Raises ReelyardError; then there is no output.
         """
         check_output(output, job, job_file)
-        folder = log_folder(self.logs, self.username, job.channel_name, job.job_id, self.clock())
-        log = JobLog(folder, quoted)
+        with closing(self.open_log(job, self.username, self.clock())) as log:
+            log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {output}")
+            try:
+                return self.render(job, output, log, watcher, stop or StopSignal())
+            except ReelyardError as error:
+                log_failure(log, error)
+                raise
+
+    def open_log(self, job: Job, username: str, day: datetime) -> JobLog:
+        folder = log_folder(self.logs, username, job.channel_name, job.job_id, day)
+        return JobLog(folder, quoted)
+
+    def render(
+        self,
+        job: Job,
+        output: Path,
+        log: JobLog,
+        watcher: Watcher | None,
+        stop: StopSignal,
+        publication: Publication | None = None,
+    ) -> Rendered:
+        """Render and publish, writing into a log that is open. Raises ReelyardError."""
         begun = time.monotonic()
-        log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {output}")
+        staging = Staging(output, (publication := publication or Publication()).token)
         try:
             with work_folder(self.cache.root / "work") as work:
-                attempt = _Attempt(self, job, output, log, work, Meter(watcher), begun)
-                done = attempt.complete(stop or StopSignal())
+                meter = Meter(watcher)
+                attempt = _Attempt(self, job, output, log, work, meter, begun, staging, publication)
+                done = attempt.complete(stop)
             log.step(f"done in {done.seconds:.1f} s")
             return done
         except OSError as error:
-            log.step(f"failed: {error}")
             raise storage_error(error) from error
-        except ReelyardError as error:
-            log.step(f"failed: {error}")
-            for line in getattr(error, "tail", ()):
-                log.step(f"  FFmpeg: {line}")
-            raise
         finally:
+            staging.discard()
             self._trim(log)
-            log.close()
 
     def _trim(self, log: JobLog) -> None:
         """Keep the cache inside its limit, however the job ended; that never fails a film."""
@@ -133,6 +158,8 @@ class _Attempt:
     work: Path
     meter: Meter
     begun: float
+    staging: Staging
+    publication: Publication
 
     def complete(self, stop: StopSignal) -> Rendered:
         prepared, pieces, made = self._make(stop)
@@ -192,9 +219,9 @@ class _Attempt:
         sound = 0 if holds(plan.track_key, TRACK_SUFFIX) else plan.frames
         rate = plan.form.max_rate / 8 / FRAME_RATE
         film = int(plan.frames * rate)
-        needs = int(missing * rate + sound * _PCM_RATE / FRAME_RATE) + film + _ROOM
-        _check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
-        _check_free(shutil.disk_usage(self.output.parent).free, film + _ROOM, self.output.parent)
+        needs = int(missing * rate + sound * _PCM_RATE / FRAME_RATE) + film + ROOM
+        check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
+        check_free(shutil.disk_usage(self.output.parent).free, film + ROOM, self.output.parent)
 
     def _couple(self, plan: Plan, pieces: Pieces, run: render.Run) -> tuple[Path, checks.FilmFacts]:
         self.meter.stage(Stage.JOINING)
@@ -221,9 +248,9 @@ class _Attempt:
         made_sheet: Path,
         stop: StopSignal,
     ) -> Rendered:
+        self.meter.stage(Stage.PUBLISHING)
         plan, output = prepared.plan, self.output
-        sheet_path = output.with_suffix(SHEET_SUFFIX)
-        atomic.move(made_sheet, sheet_path)
+        self.staging.bring(made_sheet, SHEET_SUFFIX, stop.check)
         chapter_path, chapter_warnings = self._chapter_list(plan)
         warnings = [*prepared.warnings, *chapter_warnings]
         seconds = time.monotonic() - self.begun
@@ -236,18 +263,21 @@ class _Attempt:
             output=printable(str(output)),
             seconds=seconds,
         )
-        report_path = output.with_suffix(REPORT_SUFFIX)
-        atomic.write_text(report_path, as_text(document))
+        atomic.write_text(self.staging.place(REPORT_SUFFIX), as_text(document))
+        self.staging.bring(film, output.suffix, stop.check)
         stop.check()
-        atomic.move(film, output)
+        self.publication.permit()
+        self.staging.reveal()
         self.meter.stage(Stage.DONE)
         return Rendered(
             output=output,
-            report=report_path,
-            contact_sheet=sheet_path,
+            report=output.with_suffix(REPORT_SUFFIX),
+            contact_sheet=output.with_suffix(SHEET_SUFFIX),
             chapter_list=chapter_path,
             log_folder=self.log.folder,
+            job=prepared.job,
             plan=plan,
+            made=made,
             film=facts,
             cached=len(made.cached),
             rendered=len(made.rendered),
@@ -271,7 +301,7 @@ class _Attempt:
             return None, []
         listing = youtube_list(_chapters(plan), frames=plan.frames)
         target = self.output.with_suffix(CHAPTERS_SUFFIX)
-        atomic.write_text(target, listing)
+        atomic.write_text(self.staging.place(CHAPTERS_SUFFIX), listing)
         if youtube_shows(listing):
             return target, []
         return target, [Problem(code="few_chapters", warning=True, field="chapters",
@@ -281,74 +311,3 @@ class _Attempt:
 
 def _chapters(plan: Plan) -> Sequence[Chapter]:
     return chapters_of(plan.items)
-
-
-def storage_error(error: OSError) -> ReelyardError:
-    """What an operating system's error means to an operator."""
-    where = f" ({error.filename})" if error.filename else ""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return OutOfDisk(f"the disk is full{where}", remedy=_ROOM_REMEDY)
-    return StorageFailed(
-        f"{error.strerror or error}{where}", remedy="Check the disk and its permissions"
-    )
-
-
-_ROOM_REMEDY = "Make room, run reelyard cache clear, or let REELYARD_CACHE_DIR name another disk"
-
-
-def _check_free(free: int, needs: int, folder: Path) -> None:
-    if free < needs:
-        raise OutOfDisk(
-            f"{folder} has {free / 1e9:.1f} GB free, and the job needs {needs / 1e9:.1f} GB",
-            remedy=_ROOM_REMEDY,
-        )
-
-
-REPORT_SUFFIX = ".report.json"
-SHEET_SUFFIX = ".contact-sheet.jpg"
-CHAPTERS_SUFFIX = ".chapters.txt"
-
-
-def check_output(output: Path, job: Job, job_file: Path | None = None) -> None:
-    """Raises OutputUnusable if the film or a file beside it can't or must not go there."""
-    if output.suffix.lower() != ".mp4":
-        raise OutputUnusable(f"{output.name} is not an MP4's name", remedy="Let it end in .mp4")
-    read = [path for item in job.items for path in (item.path, item.logo_path) if path]
-    kept = [Path(path) for path in read] + ([job_file] if job_file else [])
-    try:
-        for made in targets(output):
-            if not _exists(made):
-                continue
-            if made.is_dir():
-                raise OutputUnusable(f"{made} is a folder", remedy="Name a file in it")
-            if any(_same(made, path) for path in kept):
-                message = f"{made} is the job file or one of its sources"
-                raise OutputUnusable(message, remedy="Let the film have another name")
-        output.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=output.parent):
-            pass  # it can be written to
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        message = f"{output} can't be written: {reason}"
-        raise OutputUnusable(message, remedy="Name another file") from error
-
-
-def _exists(path: Path) -> bool:
-    """Unlike pathlib's, raises OSError for a name that can't be one, or a link that goes nowhere."""
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def targets(output: Path) -> list[Path]:
-    """The film and everything that may lie beside it."""
-    return [output, *map(output.with_suffix, (REPORT_SUFFIX, SHEET_SUFFIX, CHAPTERS_SUFFIX))]
-
-
-def _same(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except (OSError, ValueError, RuntimeError):
-        return False  # probing the source says what is wrong with it

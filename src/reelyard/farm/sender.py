@@ -1,0 +1,46 @@
+"""Sending messages to workers, over Celery."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from reelyard.domain.errors import BrokerUnavailable
+from reelyard.domain.routing import TASKS, Queue
+from reelyard.settings import without_password
+
+from .configuration import queue as declared
+from .configuration import sending
+
+
+class CelerySender:
+    """Sends job ids to queues. Keeps no result: the database knows more."""
+
+    def __init__(self, broker_url: str) -> None:
+        self._broker_url = broker_url
+
+    @cached_property
+    def _app(self) -> Celery:
+        app = Celery("reelyard-sender", set_as_current=False)
+        app.conf.update(sending(self._broker_url))
+        return app
+
+    def send(self, job_id: str, queue: Queue) -> None:
+        """Raises BrokerUnavailable."""
+        try:
+            self._app.send_task(
+                TASKS[queue].value,
+                args=[job_id],
+                queue=declared(queue),
+                retry=False,
+                expires=None,
+            )
+        except (OperationalError, OSError) as error:
+            where = without_password(self._broker_url)
+            raise BrokerUnavailable(f"the broker {where} can't be reached: {error}",
+                                    remedy="Check that it runs; reelyard up starts one") from error  # fmt: skip
+
+    def close(self) -> None:
+        self._app.close()

@@ -1,0 +1,124 @@
+"""A worker by the product's own command, and the whole farm on one machine."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+
+from reelyard.domain.errors import ReelyardError
+from reelyard.domain.routing import Queue
+from reelyard.engine import processes
+from reelyard.settings import Settings
+
+from .wiring import Farm
+
+_LOG = logging.getLogger(__name__)
+_SWEEP_SECONDS = 1.0
+_ENDS_WITHIN = 30.0
+_STEADY_SECONDS = 10.0
+_LONGEST_PAUSE = 30.0
+
+
+def run_worker(name: str, queues: Sequence[Queue], pool: str | None) -> None:
+    """Be a worker until told to end. ``pool`` is Celery's; None: what suits the system."""
+    from celery.platforms import SecurityWarning
+
+    from .celery_app import app
+
+    warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle; only JSON is taken
+    node = name if "@" in name else f"{name}@{socket.gethostname()}"
+    suits = "threads" if sys.platform == "win32" else "prefork"
+    app.worker_main([
+        "worker", "-Q", ",".join(queues), "-n", node, "-c", "1", "-P", pool or suits,
+        "--without-gossip", "--without-mingle", "-l", "info",
+    ])  # fmt: skip
+
+
+class _Kept:
+    """A worker process that is started again when it ends by itself."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._process = self._start()
+        self._started = time.monotonic()
+        self._pause = 1.0
+        self._next: float | None = None
+
+    def look(self) -> None:
+        if self._process.poll() is None:
+            return
+        now = time.monotonic()
+        if self._next is None:
+            steady = now - self._started > _STEADY_SECONDS
+            self._pause = 1.0 if steady else min(_LONGEST_PAUSE, self._pause * 2)
+            self._next = now + self._pause
+            _LOG.warning("worker %s ended (%s): started again in %.0f s", self.name,
+                         self._process.returncode, self._pause)  # fmt: skip
+        elif now >= self._next:
+            self._process, self._started, self._next = self._start(), now, None
+
+    def end(self) -> None:
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        try:
+            self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            _LOG.error("worker %s does not end: killed", self.name)
+            processes.kill(self._process)
+            self._process.wait()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "reelyard", "worker", "--name", self.name],
+            stdin=subprocess.DEVNULL,
+            preexec_fn=processes.dies_with_parent(),
+            start_new_session=True,  # Ctrl-C is for us to pass on
+        )
+
+
+def run_all(settings: Settings, count: int) -> None:
+    """Broker, sweep and ``count`` workers on this machine, until Ctrl-C or SIGTERM.
+
+    Raises ReelyardError where the broker or the database can't be started.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", stream=sys.stderr)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    farm = Farm(settings)
+    ended = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: ended.set())
+    if farm.embedded is not None:
+        farm.embedded.guard()
+    farm.workers.list()  # the database is made, or known to be away, before anything is started
+    kept = [_Kept(f"pc{number}") for number in range(1, count + 1)]
+    _LOG.info("the farm is up: %d workers; submit with reelyard submit JOB; films go to %s",
+              count, settings.outputs)  # fmt: skip
+    try:
+        _keep_going(farm, kept, ended)
+    finally:
+        _LOG.info("ending: jobs in the making go back to the queue")
+        for one in kept:
+            one.end()
+        for one in kept:
+            one.wait(_ENDS_WITHIN)
+        if farm.embedded is not None:
+            farm.embedded.release()
+
+
+def _keep_going(farm: Farm, kept: Sequence[_Kept], ended: threading.Event) -> None:
+    while not ended.wait(_SWEEP_SECONDS):
+        for one in kept:
+            one.look()
+        try:
+            farm.sweep()
+        except ReelyardError as error:
+            _LOG.warning("%s", error)

@@ -1,0 +1,130 @@
+"""The farm's composition root: what ``bootstrap`` is for rendering, this is for everything around it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from reelyard.bootstrap import Reelyard
+from reelyard.domain.errors import BrokerUnavailable
+from reelyard.domain.farm import JobState
+from reelyard.files.copy_cache import CopyCache
+from reelyard.files.places import Places
+from reelyard.services.fetch import Fetch
+from reelyard.services.prefetch import Prefetch
+from reelyard.services.submit import Submit
+from reelyard.services.sweep import Sweep
+from reelyard.services.work import WorkOnJob
+from reelyard.settings import Settings
+from reelyard.store.duties import Duties
+from reelyard.store.jobs import Jobs
+from reelyard.store.leases import Leases
+from reelyard.store.outbox import LocalResults, Outbox
+from reelyard.store.people import Profiles
+from reelyard.store.workers import Workers
+
+from .broker import EmbeddedBroker
+from .configuration import SOFT_TIME_LIMIT
+from .sender import CelerySender
+
+_BEFORE_THE_LIMIT = 60.0  # our own limit comes first: it hands the job on properly
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Farm:
+    """Everything, made when first asked for. One for each process: a fork needs its own."""
+
+    settings: Settings
+    must_stop: Callable[[], bool] = _never
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @cached_property
+    def reelyard(self) -> Reelyard:
+        return Reelyard(self.settings)
+
+    @cached_property
+    def embedded(self) -> EmbeddedBroker | None:
+        """The broker to guard, unless another one is named."""
+        return (
+            None if self.settings.redis_url else EmbeddedBroker(self.settings.data_dir / "broker")
+        )
+
+    @property
+    def broker_url(self) -> str:
+        return self.settings.redis_url or (self.embedded.url if self.embedded else "")
+
+    @cached_property
+    def jobs(self) -> Jobs:
+        return Jobs(self.reelyard.database)
+
+    @cached_property
+    def leases(self) -> Leases:
+        return Leases(self.reelyard.database, self.settings.lease_seconds)
+
+    @cached_property
+    def workers(self) -> Workers:
+        return Workers(self.reelyard.database, self.settings.lease_seconds)
+
+    @cached_property
+    def profiles(self) -> Profiles:
+        return Profiles(self.reelyard.database)
+
+    @cached_property
+    def results(self) -> LocalResults:
+        return LocalResults(self.reelyard.database)
+
+    @cached_property
+    def sender(self) -> CelerySender:
+        return CelerySender(self.broker_url)
+
+    @cached_property
+    def submit(self) -> Submit:
+        return Submit(self.reelyard.planning, self.reelyard.library, self.jobs, self.sender)
+
+    @cached_property
+    def sweep(self) -> Sweep:
+        return Sweep(
+            holder=f"{socket.gethostname()}:{os.getpid()}",
+            duties=Duties(self.reelyard.database, self.settings.lease_seconds),
+            outbox=Outbox(self.reelyard.database),
+            results=self.results,
+            queue=self.sender,
+            lease_seconds=self.settings.lease_seconds,
+            longest_wait=self.settings.wait_hours * 3600,
+        )
+
+    @cached_property
+    def fetch(self) -> Fetch:
+        copies = CopyCache(self.settings.copies, self.settings.copy_limit)
+        return Fetch(Places(self.settings.remote_roots), copies)
+
+    def work(self, worker_id: str) -> WorkOnJob:
+        return WorkOnJob(
+            worker_id=worker_id,
+            leases=self.leases,
+            catalogue=self.reelyard.library,
+            fetch=self.fetch,
+            render_job=lambda: self.reelyard.render_job,
+            outputs=self.settings.outputs,
+            must_stop=self.must_stop,
+            time_limit=SOFT_TIME_LIMIT - _BEFORE_THE_LIMIT,
+        )
+
+    def prefetch(self, worker_id: str) -> Prefetch:
+        return Prefetch(
+            worker_id, self.workers, self.jobs, self.reelyard.library, self.fetch, self.ended
+        )
+
+    def wake(self, state: JobState) -> None:
+        """Wake a worker for a job that was queued again. The sweep does so if the broker is away."""
+        with suppress(BrokerUnavailable):
+            self.sender.send(state.job_id, state.queue)

@@ -1,0 +1,166 @@
+"""Fetching a job's sources: what lies on shares is copied to the worker's own disk, five at a time.
+
+What is on the machine's own disks is used where it is, what was copied before and has not changed
+since is not copied again. A job that is prefetched and the job that then runs come the same way; the
+second finds everything there.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from reelyard.domain.errors import ReelyardError, SourcesUnavailable, printable
+from reelyard.domain.job import Item, Job
+from reelyard.files.copy_cache import Copied, CopyCache
+from reelyard.files.places import Places, Source
+
+from .storage import storage_error
+
+COPIES_AT_ONCE = 5
+_MISSING = (errno.ENOENT, errno.ENOTDIR)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A job that can be rendered here. ``bytes_copied`` came over the network in ``seconds``."""
+
+    job: Job
+    copied: int
+    here: int
+    in_place: int
+    missing: int
+    bytes_copied: int
+    seconds: float
+
+    def __str__(self) -> str:
+        rate = f" ({self.bytes_copied / self.seconds / 1e6:.1f} MB/s)" if self.bytes_copied else ""
+        return (
+            f"copied {self.copied} files, {self.bytes_copied / 1e6:.1f} MB in {self.seconds:.2f} s"
+            f"{rate}; {self.here} were here already, {self.in_place} are on this machine's own disks"
+            + (f"; {self.missing} are missing" if self.missing else "")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """The use case."""
+
+    places: Places
+    copies: CopyCache
+
+    def __call__(
+        self,
+        job: Job,
+        pin: str,
+        check: Callable[[], None],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Fetched:
+        """Have every source of ``job`` here, kept under ``pin`` until ``release``.
+
+        A file that is missing keeps its path: planning says what that means for the job.
+        Raises SourcesUnavailable where a whole folder is gone, OutOfDisk, and what ``check`` raises.
+        """
+        begun = time.monotonic()
+        paths = sorted({path for item in job.items for path in _paths(item)})
+        with ThreadPoolExecutor(COPIES_AT_ONCE, "copy") as pool:
+            futures = [(path, pool.submit(self._one, path, pin, check, say)) for path in paths]
+            errors = [error for _, one in futures if (error := one.exception())]
+        if errors:
+            raise errors[0]
+        found = {path: one.result() for path, one in futures}
+        copies = {path: one for path, one in found.items() if isinstance(one, Copied)}
+        fetched = [one for one in copies.values() if not one.was_here]
+        states = list(found.values())
+        return Fetched(
+            job=_moved(job, {path: str(one.path) for path, one in copies.items()}),
+            copied=len(fetched),
+            here=len(copies) - len(fetched),
+            in_place=states.count(_IN_PLACE),
+            missing=states.count(_GONE),
+            bytes_copied=sum(one.copied for one in fetched),
+            seconds=time.monotonic() - begun,
+        )
+
+    def release(self, pin: str) -> None:
+        """The sources kept under ``pin`` are not needed any more."""
+        self.copies.unpin(pin)
+
+    def _one(
+        self, path: str, pin: str, check: Callable[[], None], say: Callable[[str], None]
+    ) -> Copied | str:
+        check()
+        try:
+            source = self.places.remote(path)
+            if source is None:
+                Path(path).stat()
+                return _IN_PLACE
+            copied = self.copies.fetch(source, pin, check)
+        except (OSError, ValueError) as error:
+            failure = _failure(path, error)
+            say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
+            if failure is None:
+                return _GONE
+            raise failure from error
+        if not copied.was_here:
+            say(_copied(source, copied))
+        return copied
+
+
+_IN_PLACE = "in place"
+_GONE = "missing"
+
+
+def _copied(source: Source, copied: Copied) -> str:
+    rate = copied.copied / copied.seconds / 1e6 if copied.seconds else 0.0
+    kept = f", {copied.resumed} from an earlier try" if copied.resumed else ""
+    return f"copied {printable(source.named)}: {copied.size} bytes at {rate:.1f} MB/s{kept}"
+
+
+def _paths(item: Item) -> list[str]:
+    return [path for path in (item.path, item.logo_path) if path]
+
+
+def _moved(job: Job, copies: dict[str, str]) -> Job:
+    items = tuple(
+        replace(
+            item,
+            path=copies.get(item.path, item.path),
+            origin=item.path if item.path in copies else item.origin,
+            logo_path=copies.get(item.logo_path, item.logo_path) if item.logo_path else None,
+        )
+        for item in job.items
+    )
+    return replace(job, items=items)
+
+
+def _failure(path: str, error: OSError | ValueError) -> ReelyardError | None:
+    """What an error while fetching means; None: this one file is not there, or is no file."""
+    if not isinstance(error, OSError):
+        return None
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return storage_error(error)
+    if error.errno not in _MISSING:
+        if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL):
+            return None
+        return SourcesUnavailable(
+            f"{printable(path)} can't be read: {error.strerror or error}",
+            remedy="Check that the share can be reached from this machine",
+        )
+    folder = Path(path).parent
+    if _has_files(folder):
+        return None
+    return SourcesUnavailable(f"{printable(str(folder))} is not there",
+                              remedy="Check that the share is mounted on this machine")  # fmt: skip
+
+
+def _has_files(folder: Path) -> bool:
+    """An unmounted share leaves an empty folder, or none."""
+    try:
+        return any(folder.iterdir())
+    except OSError:
+        return False

@@ -1,0 +1,266 @@
+"""What a worker does with a job: claim, copy, render, publish, close the books.
+
+However it ends, the job's row says so, nobody owns the job any more, and nothing temporary is left. Who is
+to blame decides what happens next:
+
+- the job itself (a broken clip, an unknown id): it fails, with every reason;
+- this worker (FFmpeg crashed, no encoder): another worker is to try, three times in all;
+- the world (a share is gone, the disk is full): it waits in the queue, says for what, and whoever can
+  goes on with it;
+- nobody (cancelled, worker stopped, lease lost): cancelled jobs stay so, others go back to the queue.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from reelyard.domain.errors import (
+    BadMedia,
+    Cancelled,
+    DatabaseUnavailable,
+    FarmUnavailable,
+    JobRejected,
+    OutOfDisk,
+    OutputUnusable,
+    ReelyardError,
+    StorageFailed,
+)
+from reelyard.domain.farm import Finished, Lease, SegmentRow
+from reelyard.domain.job import Job
+from reelyard.domain.lifecycle import JobStatus
+from reelyard.domain.timeline import FRAME_RATE
+from reelyard.files.job_log import JobLog, safe_name
+from reelyard.files.publishing import remove_stagings
+from reelyard.store.leases import Claim, Leases
+
+from .fetch import Fetch
+from .keeper import Keeper, Reason, insist
+from .outputs import check_output, remove_output
+from .render_job import Publication, Rendered, RenderJob
+from .resolve import Catalogue, resolve
+from .storage import log_failure
+
+_LOG = logging.getLogger(__name__)
+_PATIENCE = 600.0
+_LONGEST_DELAY = 300.0
+_MEASURABLE = 0.2  # so much of a film has to be rendered, not cached, to tell a worker's speed
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkOnJob:
+    """The use case. ``time_limit`` in seconds holds for one attempt."""
+
+    worker_id: str
+    leases: Leases
+    catalogue: Catalogue
+    fetch: Fetch
+    render_job: Callable[[], RenderJob]
+    outputs: Path
+    must_stop: Callable[[], bool]
+    time_limit: float
+
+    def __call__(self, named: str, task_id: str | None) -> JobStatus | None:
+        """Work on the job whose turn it is in the queue of the job ``named``.
+
+        Returns what the job is then, or None if there was none to take.
+        """
+        claim = self._claim(named, task_id)
+        if claim is None:
+            _LOG.info("nothing to take for the message about job %s", named)
+            return None
+        _LOG.info("job %s: taken, token %d", claim.lease.job_id, claim.lease.token)
+        status = _Turn(self, claim, time.monotonic()).take()
+        _LOG.info("job %s: %s", claim.lease.job_id, status)
+        return status
+
+    def _claim(self, named: str, task_id: str | None) -> Claim | None:
+        """Nothing is lost where the database stays away: the sweep sends another message."""
+        ends_at = time.monotonic() + _PATIENCE
+        while not self.must_stop():
+            try:
+                return self.leases.claim(self.worker_id, named, task_id)
+            except DatabaseUnavailable as error:
+                if time.monotonic() > ends_at:
+                    raise
+                _LOG.warning("waiting for the database: %s", error)
+                time.sleep(1.0)
+        return None
+
+
+def output_path(folder: Path, job: Job) -> Path:
+    return folder / f"{safe_name(job.channel_name)}_{job.job_id}.mp4"
+
+
+def pin_of(job_id: str, worker_id: str) -> str:
+    """The name under which a worker keeps a job's copies."""
+    return f"{job_id}.{safe_name(worker_id)}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One worker's turn at one job."""
+
+    using: WorkOnJob
+    claim: Claim
+    begun: float
+
+    @property
+    def lease(self) -> Lease:
+        return self.claim.lease
+
+    @property
+    def pin(self) -> str:
+        return pin_of(self.lease.job_id, self.lease.worker_id)
+
+    def take(self) -> JobStatus:
+        try:
+            render_job = self.using.render_job()
+            log = render_job.open_log(
+                self.claim.job, self.claim.state.username, self.claim.state.created_at
+            )
+        except (ReelyardError, OSError) as error:
+            _LOG.error("job %s can't be begun: %s", self.lease.job_id, error)
+            self.using.leases.attempt_failed(self.lease, f"can't be begun: {error}")
+            return JobStatus.QUEUED
+        with closing(log):
+            return self._logged(render_job, log)
+
+    def _logged(self, render_job: RenderJob, log: JobLog) -> JobStatus:
+        state = self.claim.state
+        waited = (datetime.now(UTC) - state.queued_at).total_seconds()
+        log.step(
+            f"job {state.job_id} of {state.username}: taken by {self.lease.worker_id} from "
+            f"{state.queue}, attempt {self.lease.token}, {waited:.1f} s after it was queued"
+        )
+        keeper = Keeper(self.using.leases, self.lease, self.using.must_stop, log.step,
+                        time_limit=self.using.time_limit)  # fmt: skip
+        try:
+            with keeper:
+                return self._ended(self._work(render_job, keeper, log), keeper, log)
+        finally:
+            self.using.fetch.release(self.pin)
+
+    def _work(self, render_job: RenderJob, keeper: Keeper, log: JobLog) -> Rendered | Exception:
+        """The film, or what kept it from being made."""
+        output = output_path(self.using.outputs, self.claim.job)
+        try:
+            self.using.leases.started(self.lease, str(log.folder))
+            remove_stagings(output)
+            job = self._here(keeper, log)
+            check_output(output, job)
+            publication = Publication(
+                f"{self.lease.token:06d}", lambda: keeper.permit(str(output))
+            )  # fmt: skip
+            return render_job.render(job, output, log, keeper.watch, keeper.stop, publication)
+        except Exception as error:  # noqa: BLE001 - the job's row and log have to say what happened
+            return error
+
+    def _here(self, keeper: Keeper, log: JobLog) -> Job:
+        """The job with all its sources on this machine."""
+        begun = time.monotonic()
+        job = resolve(self.claim.job, self.using.catalogue)
+        ids = len({item.video_id for item in job.items if item.video_id})
+        if ids:
+            log.step(f"found {ids} videos in one query, {time.monotonic() - begun:.2f} s")
+        keeper.at("copying")
+        fetched = self.using.fetch(job, self.pin, keeper.stop.check, log.step)
+        log.step(str(fetched))
+        return fetched.job
+
+    def _ended(self, result: Rendered | Exception, keeper: Keeper, log: JobLog) -> JobStatus:
+        try:
+            if isinstance(result, Rendered):
+                return self._completed(result, keeper, log)
+            return self._stopped(result, keeper, log)
+        except DatabaseUnavailable as error:
+            log.step(f"gave up on the database; the sweep frees the job: {error.message}")
+            return JobStatus.PROCESSING
+
+    def _completed(self, done: Rendered, keeper: Keeper, log: JobLog) -> JobStatus:
+        finished = _finished(done, time.monotonic() - self.begun)
+        closed = insist(lambda: self.using.leases.complete(self.lease, finished), log.step,
+                        _PATIENCE, self.using.must_stop)  # fmt: skip
+        if closed:
+            log.step(f"completed in {finished.processing_time:.1f} s")
+            return JobStatus.COMPLETED
+        standing = self.using.leases.standing(self.lease)
+        if standing.status is JobStatus.CANCELLED:
+            remove_output(done.output)
+            log.step("cancelled while it was published: taken back")
+        else:
+            log.step("published, but somebody else has the job by now")
+        return standing.status
+
+    def _stopped(self, error: Exception, keeper: Keeper, log: JobLog) -> JobStatus:
+        if isinstance(error, Cancelled) or keeper.reason in (Reason.CANCELLED, Reason.LOST):
+            return self._broken_off(keeper.reason, log)
+        if isinstance(error, ReelyardError):
+            log_failure(log, error)
+        else:
+            log.step("failed: " + "".join(traceback.format_exception(error)))
+        insist(lambda: self._blame(error), log.step, _PATIENCE, self.using.must_stop)
+        return self.using.leases.standing(self.lease).status
+
+    def _blame(self, error: Exception) -> bool:
+        leases, lease = self.using.leases, self.lease
+        if isinstance(error, JobRejected | BadMedia):
+            return leases.refuse(lease, str(error))
+        if isinstance(error, FarmUnavailable | OutOfDisk | StorageFailed | OutputUnusable):
+            return leases.put_off(lease, str(error), longest_delay=_LONGEST_DELAY)
+        if isinstance(error, ReelyardError):
+            return leases.attempt_failed(lease, str(error))
+        return leases.attempt_failed(lease, f"an error in Reelyard itself: {error!r}")
+
+    def _broken_off(self, reason: Reason | None, log: JobLog) -> JobStatus:
+        log.step(f"stopped: {_WORDS.get(reason, 'asked to')}")
+        if reason is Reason.TIME_LIMIT:
+            message = f"took longer than {self.using.time_limit:.0f} s"
+            insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.step,
+                   _PATIENCE, self.using.must_stop)  # fmt: skip
+        elif reason not in (Reason.CANCELLED, Reason.LOST):
+            self.using.leases.hand_back(self.lease, f"handed back by {self.lease.worker_id}")
+        return self.using.leases.standing(self.lease).status
+
+
+_WORDS: dict[Reason | None, str] = {
+    Reason.CANCELLED: "the job was cancelled",
+    Reason.LOST: "somebody else has the job: the lease ran out",
+    Reason.TOLD_TO_STOP: "the worker was told to stop; the job goes back to the queue",
+    Reason.TIME_LIMIT: "it takes too long",
+}
+
+
+def _finished(done: Rendered, seconds: float) -> Finished:
+    plan, made = done.plan, done.made
+    segments = tuple(
+        SegmentRow(one.position, one.part, one.key, len(one.frames), one.key in made.cached)
+        for one in plan.picture
+    )
+    rendered = sum(one.frames for one in segments if not one.cached)
+    figures = {
+        "frames": plan.frames,
+        "frames_rendered": rendered,
+        "encoder": plan.encoding.encoder,
+        "size": done.film.size,
+        "render_seconds": round(done.seconds, 3),
+    }
+    if rendered >= _MEASURABLE * plan.frames:
+        figures["speed"] = rendered / FRAME_RATE / done.seconds
+    return Finished(
+        output_path=str(done.output),
+        final_duration=float(done.film.duration),
+        processing_time=round(seconds, 3),
+        video_count=done.job.video_count,
+        features_used=done.job.features,
+        segments=segments,
+        figures=figures,
+    )

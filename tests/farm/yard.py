@@ -1,0 +1,210 @@
+"""A farm for tests: real workers as processes of their own, a database, a broker, clips that take a while."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psutil
+
+from reelyard.domain.farm import JobState
+from reelyard.domain.lifecycle import JobStatus
+from reelyard.engine import processes
+from reelyard.farm.wiring import Farm
+from reelyard.services.job_file import parse_job
+from reelyard.settings import Settings
+
+T = TypeVar("T")
+ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+PATIENCE = 60.0
+
+
+def wait_for(find: Callable[[], T], what: str, seconds: float = PATIENCE, every: float = 0.05) -> T:
+    """The first true thing that ``find`` returns; fails the test after ``seconds``."""
+    ends_at = time.monotonic() + seconds
+    while True:
+        found = find()
+        if found:
+            return found
+        assert time.monotonic() < ends_at, f"waited {seconds} s in vain for {what}"
+        time.sleep(every)
+
+
+class WorkerProcess:
+    """A worker with all its processes; ``name`` is its worker_id."""
+
+    def __init__(self, name: str, argv: Sequence[str], env: dict[str, str], log: Path) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                argv, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+                preexec_fn=processes.dies_with_parent(), start_new_session=True,
+            )  # fmt: skip
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace")
+
+    def family(self) -> list[psutil.Process]:
+        """The worker's process and all that came from it."""
+        try:
+            top = psutil.Process(self.process.pid)
+            return [top, *top.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def signal(self, number: int) -> None:
+        """To the worker's main process only."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """As a power cut does: SIGKILL to the main process; what it leaves behind dies with it."""
+        family = self.family()
+        self.process.kill()
+        self.process.wait()
+        wait_for(lambda: not any(map(_runs, family)), f"everything of {self.name} to be gone", 5)
+
+    def freeze(self) -> None:
+        """SIGSTOP to everything of it."""
+        for one in self.family():
+            one.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for one in self.family():
+            one.send_signal(signal.SIGCONT)
+
+    def end(self, seconds: float = 30) -> int:
+        """SIGTERM, and its exit code."""
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.thaw()
+            self.kill()
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+@dataclass
+class Yard:
+    """One farm. ``own`` overrides settings (names without the prefix) for every process."""
+
+    folder: Path
+    database_url: str
+    redis_url: str | None = None
+    lease_seconds: float = 3.0
+    own: dict[str, str] = field(default_factory=dict)
+    started: list[WorkerProcess] = field(default_factory=list)
+
+    def environ(self, **more: str) -> dict[str, str]:
+        """The settings, as environment variables."""
+        settings = {
+            "data_dir": str(self.folder / "data"),
+            "cache_dir": str(self.folder / "cache"),
+            "log_dir": str(self.folder / "logs"),
+            "output_dir": str(self.folder / "out"),
+            "database_url": self.database_url,
+            "redis_url": self.redis_url,
+            "lease_seconds": str(self.lease_seconds),
+            "encoder": "libx264",
+            **self.own,
+            **more,
+        }
+        kept = {name: value for name, value in os.environ.items() if "REELYARD" not in name}
+        named = {f"REELYARD_{key.upper()}": value for key, value in settings.items() if value}
+        return {**kept, **named}
+
+    @cached_property
+    def farm(self) -> Farm:
+        """This process's own view of the farm; its parts can be called as services."""
+        values = {
+            name.removeprefix("REELYARD_").lower(): value
+            for name, value in self.environ().items()
+            if name.startswith("REELYARD_")
+        }
+        return Farm(Settings(**values))  # type: ignore[arg-type]
+
+    def start(
+        self, name: str, queues: str = "", *, how: str = "reelyard", pool: str = "prefork",
+        wait: bool = True, **own: str,
+    ) -> WorkerProcess:  # fmt: skip
+        """Start a worker, by the product's command or by Celery's own."""
+        node = f"{name}@yard"
+        listens = queues or "4k_queue,gpu_queue,default_queue"
+        if how == "celery":
+            argv = [sys.executable, "-m", "celery", "-A", "reelyard.farm.celery_app", "worker",
+                    "-Q", listens, "--concurrency=1", "-n", node, "-P", pool, "-l", "info"]  # fmt: skip
+        else:
+            argv = [sys.executable, "-m", "reelyard", "worker", "--queues", listens,
+                    "--name", node, "--pool", pool]  # fmt: skip
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / f"{name}.{len(self.started)}.log"
+        worker = WorkerProcess(node, argv, self.environ(**own), log)
+        self.started.append(worker)
+        if wait:
+            wait_for(lambda: " ready." in worker.said(), f"{name} to be ready: {worker.log}")
+        return worker
+
+    def submit(self, *items: dict[str, Any], key: str | None = None, priority: int = 5,
+               **job: Any) -> str:  # fmt: skip
+        """Submit a job as a job file has it; its id."""
+        farm = self.farm
+        document = {"channel_name": "Yard", "items": list(items), **job}
+        parsed = parse_job(json.loads(json.dumps(document, default=str)), self.folder)
+        user = farm.profiles.local("tester")
+        return farm.submit(parsed, user, priority=priority, key=key).state.job_id
+
+    def state(self, job_id: str) -> JobState:
+        return self.farm.jobs.state(job_id)
+
+    def wait_until(
+        self, job_id: str, is_so: Callable[[JobState], bool], what: str, seconds: float = PATIENCE
+    ) -> JobState:
+        """The job's state once it is so."""
+        jobs = self.farm.jobs
+
+        def look() -> JobState | None:
+            state = jobs.state(job_id)
+            return state if is_so(state) else None
+
+        found = wait_for(look, what, seconds)
+        assert found is not None
+        return found
+
+    def wait_for_end(self, job_id: str, seconds: float = PATIENCE) -> JobState:
+        return self.wait_until(
+            job_id, lambda state: state.status in ENDED, f"job {job_id} to end", seconds
+        )
+
+    def job_log(self, job_id: str) -> str:
+        folder = self.state(job_id).log_folder
+        assert folder is not None
+        return (Path(folder) / "job.log").read_text()
+
+    def leftovers(self) -> list[Path]:
+        """What only a job in the making may have lying about: stagings, parts, work folders."""
+        out, work = self.folder / "out", self.folder / "cache" / "work"
+        found = (
+            [path for path in out.rglob("*") if path.name.startswith(".")] if out.exists() else []
+        )
+        return [*found, *(work.iterdir() if work.exists() else [])]
+
+    def close(self) -> None:
+        for worker in self.started:
+            worker.close()
+        self.farm.reelyard.database.close()
