@@ -5,6 +5,7 @@
     c  one item of twenty changed, against the first
     d  seconds from the command to the first FFmpeg
     e  CPU time of everything that is not FFmpeg, against FFmpeg's own
+    f–j  the farm (``bench/farm.py``)
 
 Ratios hold on a noisy machine; the seconds beside them are this run's only.
 """
@@ -28,6 +29,7 @@ from reelyard.services.gather import gather
 from reelyard.services.job_file import parse_job
 from reelyard.settings import Settings
 
+from .farm import farm
 from .material import short_items, twenty
 from .measure import Measured, measure
 from .one_graph import one_graph
@@ -107,11 +109,15 @@ def median(runs: int, one: Callable[[], float]) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="bench")
     arguments.add_argument("--runs", type=int, default=3, help="pairs for (a)")
-    runs = arguments.parse_args().runs
+    arguments.add_argument("--only", choices=("engine", "farm"), help="one half of it")
+    given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as name:
         bench = Bench(Path(name))
-        speed(bench, runs)
-        memory(bench)
+        if given.only != "farm":
+            speed(bench, given.runs)
+            memory(bench)
+        if given.only != "engine":
+            farm(bench.folder, bench.ffmpeg, given.runs)
 
 
 def speed(bench: Bench, runs: int) -> None:

@@ -54,7 +54,8 @@ class Reelyard:
 
     @cached_property
     def planning(self) -> Planning:
-        return Planning(Prober(self.memory, self.settings.media_roots), self.workshop)
+        prober = Prober(self.memory, self.settings.media_roots)
+        return Planning(prober, self.workshop, lambda: self.library)
 
     @cached_property
     def database(self) -> Database:

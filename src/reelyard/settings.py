@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +10,7 @@ import platformdirs
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from reelyard.domain.address import without_password
 from reelyard.domain.errors import SettingsInvalid
 
 Paths = Annotated[tuple[Path, ...], NoDecode]
@@ -118,14 +118,6 @@ class Settings(BaseSettings):
             f"REELYARD_{name.upper()}": _shown(getattr(self, name))
             for name in type(self).model_fields
         }
-
-
-_PASSWORD = re.compile(r"(://[^:/@]*:).*(?=@)")
-
-
-def without_password(address: str) -> str:
-    """An address that may be shown."""
-    return _PASSWORD.sub(r"\1***", address)
 
 
 def _shown(value: object) -> str:

@@ -54,13 +54,14 @@ def submit(
 ) -> None:
     """Check a job and put it into the farm's queue."""
     from reelyard.bootstrap import local_username
-    from reelyard.services.job_file import read_job
+    from reelyard.services.job_file import read_what_there_is
 
     from .show_farm import show_submitted
 
     farm = _farm()
     user = farm.profiles.local(local_username())
-    done = farm.submit(read_job(job_file), user, priority=priority, key=key)
+    read = read_what_there_is(job_file)
+    done = farm.submit(read.job, user, priority=priority, key=key, problems=read.problems)
     show_submitted(done, as_json=as_json)
     if wait:
         _wait(farm, done.state.job_id, as_json=as_json)

@@ -193,7 +193,9 @@ def cache_clear(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Test FFmpeg, encoders, fonts and disk; show the settings in force."""
+    """Test FFmpeg, encoders, fonts, disk, database and broker; show the settings in force."""
+    from reelyard.farm.checkup import check_farm
+    from reelyard.farm.wiring import Farm
     from reelyard.services.doctor import Verdict, examine
 
     from .show import findings_as_json, show_findings
@@ -201,6 +203,7 @@ def doctor(as_json: AsJson = False) -> None:
     settings = read_settings()
     reelyard = Reelyard(settings)
     findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory)
+    findings += check_farm(Farm(settings))
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))
     else:

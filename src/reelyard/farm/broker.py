@@ -13,10 +13,13 @@ import shutil
 import subprocess
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import redis
 from filelock import FileLock, Timeout
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from reelyard.domain.errors import BrokerUnavailable
 from reelyard.engine import processes
@@ -36,7 +39,6 @@ class EmbeddedBroker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = FileLock(folder / "guardian.lock", thread_local=False)
         self._ended = threading.Event()
-        self._first_look = threading.Event()
         self._thread: threading.Thread | None = None
 
     @property
@@ -53,8 +55,11 @@ class EmbeddedBroker:
         # The server dies with the thread that started it (see engine.processes): this one stays.
         self._thread = threading.Thread(target=self._run, name="broker guardian", daemon=True)
         self._thread.start()
-        self._first_look.wait(_STARTS_WITHIN)
-        if not self.answers():
+        ends_at = time.monotonic() + _STARTS_WITHIN
+        while not self.answers():
+            if time.monotonic() < ends_at:
+                time.sleep(0.05)  # another process may be about to start it
+                continue
             raise BrokerUnavailable(f"the embedded broker in {self.folder} does not start",
                                     remedy=f"Look at {self.folder / 'broker.log'}")  # fmt: skip
 
@@ -66,7 +71,11 @@ class EmbeddedBroker:
 
     def answers(self) -> bool:
         try:
-            with redis.Redis(unix_socket_path=str(self.socket), socket_timeout=2) as client:
+            # By default it would try three more times, seconds apart: here no answer is one, too.
+            once = Retry(NoBackoff(), 0)
+            with redis.Redis(
+                unix_socket_path=str(self.socket), socket_timeout=2, retry=once
+            ) as client:
                 return bool(client.ping())
         except redis.exceptions.BusyLoadingError:
             return True
@@ -79,7 +88,6 @@ class EmbeddedBroker:
                 self._look()
             except OSError as error:
                 _LOG.error("the embedded broker can't be started: %s", error)
-            self._first_look.set()
             self._ended.wait(_LOOK_SECONDS)
         self._stop()
 

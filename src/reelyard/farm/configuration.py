@@ -24,6 +24,7 @@ def configuration(broker_url: str) -> dict[str, Any]:
     """For workers. ``broker_url`` is kept for results, too."""
     return {
         **sending(broker_url),
+        "broker_transport_options": _transport(),
         "result_backend": broker_url,
         "result_expires": RESULTS_KEPT,
         "result_backend_transport_options": _transport(),
@@ -45,10 +46,11 @@ def configuration(broker_url: str) -> dict[str, Any]:
 
 
 def sending(broker_url: str) -> dict[str, Any]:
-    """For those that only send."""
+    """For everybody that sends: who finds no broker is told so at once."""
+    soon = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2}
     return {
         "broker_url": broker_url,
-        "broker_transport_options": _transport(),
+        "broker_transport_options": {**_transport(), **soon},
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "task_serializer": "json",
         "result_serializer": "json",

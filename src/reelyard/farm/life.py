@@ -15,11 +15,13 @@ import socket
 import threading
 import time
 import uuid
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import bootsteps, signals
 from celery.worker import state as celery_state
 
+from reelyard.domain.address import without_password
 from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable, ReelyardError
 from reelyard.domain.farm import Worker
 from reelyard.domain.lifecycle import Order
@@ -28,7 +30,6 @@ from reelyard.engine import processes
 from reelyard.services.capabilities import capabilities, free_disk
 from reelyard.services.doctor import Verdict, examine
 from reelyard.services.prefetch import release_unused
-from reelyard.settings import without_password
 
 from .configuration import EFFECTIVE
 from .wiring import Farm
@@ -106,12 +107,12 @@ class _Life:
             without_password(settings.database), settings.lease_seconds, settings.outputs,
         )  # fmt: skip
 
-    def _on_received(self, sender: Any = None, request: Any = None, **_: Any) -> None:
+    def _on_received(self, **_: Any) -> None:
         """A message has arrived. Celery must not wait for what it leads to."""
-        named = str(request.args[0]) if request.args else ""
-        threading.Thread(
-            target=self._prefetch, args=(named,), name="prefetch", daemon=True
-        ).start()  # fmt: skip
+        self._in_background(self._prefetch.when_busy)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        threading.Thread(target=work, name="prefetch", daemon=True).start()
 
     def _on_shutting_down(self, **_: Any) -> None:
         _told_to_stop[0] = 1
@@ -122,7 +123,8 @@ class _Life:
 
     def _on_shutdown(self, **_: Any) -> None:
         self._farm.ended.set()
-        self._thread.join(_LOOK_SECONDS * 4)
+        if self._thread.is_alive():
+            self._thread.join(_LOOK_SECONDS * 4)
         try:
             self._farm.workers.leave(self.worker_id, self._instance)
         except DatabaseUnavailable as error:
@@ -137,6 +139,8 @@ class _Life:
             try:
                 self._live()
             except (DatabaseUnavailable, BrokerUnavailable) as error:
+                if isinstance(error, DatabaseUnavailable):
+                    self._farm.sweep.database_was_away()
                 _LOG.warning("%s", error)
                 self._farm.ended.wait(1.0)
             except ReelyardError as error:
@@ -153,9 +157,10 @@ class _Life:
         if now - self._beat_at >= min(5.0, self._farm.settings.lease_seconds / 4):
             self._beat()
             self._beat_at = now
+            self._in_background(self._prefetch)  # should a message not have led to it
         self._obey()
         self._farm.sweep()
-        if now - self._tidied_at >= _TIDY_SECONDS:
+        if now - self._tidied_at >= min(_TIDY_SECONDS, self._farm.settings.lease_seconds):
             self._tidy()
             self._tidied_at = now
 
@@ -190,15 +195,19 @@ class _Life:
             self._end()
 
     def _consume(self, wanted: bool) -> None:
-        """Take messages only while jobs are taken, so that others get them."""
-        if wanted == self._consumes:
-            return
-        control = self._celery.app.control
-        change = control.add_consumer if wanted else control.cancel_consumer
-        for queue in self._queues:
-            change(queue.value, destination=[self.worker_id], reply=False)
-        self._consumes = wanted
-        _LOG.info("%s jobs", "taking" if wanted else "taking no more")
+        """Take messages only while jobs are taken, so that others get them.
+
+        What Celery does is looked at every time: it forgets such a change when it reconnects.
+        """
+        consumer = self._celery.consumer
+        if consumer is not None and consumer.task_consumer is not None:
+            wrong = [one for one in self._queues
+                     if bool(consumer.task_consumer.consuming_from(one.value)) is not wanted]  # fmt: skip
+            if wrong:
+                consumer.call_soon(_change, consumer, wrong, wanted)
+        if wanted != self._consumes:
+            self._consumes = wanted
+            _LOG.info("%s jobs", "taking" if wanted else "taking no more")
 
     def _examine(self, worker: Worker) -> None:
         if time.monotonic() - self._examined_at < self._farm.settings.lease_seconds:
@@ -225,6 +234,16 @@ class _Life:
             os.kill(os.getpid(), signal.SIGTERM)
         else:
             celery_state.should_stop = 0
+
+
+def _change(consumer: Any, queues: Sequence[Queue], wanted: bool) -> None:
+    """Begin or cease to take messages; called in Celery's own thread."""
+    change = consumer.add_task_queue if wanted else consumer.cancel_task_queue
+    try:
+        for queue in queues:
+            change(queue.value)
+    except consumer.connection_errors as error:
+        _LOG.warning("the broker is away: %s", error)  # the next look tries again
 
 
 def _is_dead(before: Worker) -> bool:

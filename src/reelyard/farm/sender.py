@@ -7,9 +7,9 @@ from functools import cached_property
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from reelyard.domain.address import without_password
 from reelyard.domain.errors import BrokerUnavailable
 from reelyard.domain.routing import TASKS, Queue
-from reelyard.settings import without_password
 
 from .configuration import queue as declared
 from .configuration import sending

@@ -88,7 +88,7 @@ class Farm:
 
     @cached_property
     def submit(self) -> Submit:
-        return Submit(self.reelyard.planning, self.reelyard.library, self.jobs, self.sender)
+        return Submit(self.reelyard.planning, self.jobs, self.sender)
 
     @cached_property
     def sweep(self) -> Sweep:
@@ -111,7 +111,7 @@ class Farm:
         return WorkOnJob(
             worker_id=worker_id,
             leases=self.leases,
-            catalogue=self.reelyard.library,
+            catalogue=lambda: self.reelyard.library,
             fetch=self.fetch,
             render_job=lambda: self.reelyard.render_job,
             outputs=self.settings.outputs,
@@ -121,7 +121,12 @@ class Farm:
 
     def prefetch(self, worker_id: str) -> Prefetch:
         return Prefetch(
-            worker_id, self.workers, self.jobs, self.reelyard.library, self.fetch, self.ended
+            worker_id,
+            self.workers,
+            self.jobs,
+            lambda: self.reelyard.library,
+            self.fetch,
+            self.ended,
         )
 
     def wake(self, state: JobState) -> None:

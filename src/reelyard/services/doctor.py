@@ -46,8 +46,8 @@ def examine(
     findings = list(_ffmpeg(ffmpeg))
     findings += _fonts(settings.font_dirs, memory)
     findings += [
-        _folder("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
-        _folder("logs", settings.log_dir, "REELYARD_LOG_DIR"),
+        folder_finding("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
+        folder_finding("logs", settings.log_dir, "REELYARD_LOG_DIR"),
     ]
     findings += _unknown(settings)
     findings += [_root(root) for root in settings.media_roots]
@@ -104,13 +104,15 @@ def _fonts(folders: Sequence[Path], memory: Callable[[], Memory]) -> Iterator[Fi
                       "Name a folder with such a font in REELYARD_FONT_DIRS if texts need it")  # fmt: skip
 
 
-def _folder(name: str, folder: Path, setting: str) -> Finding:
+def folder_finding(name: str, folder: Path, setting: str, *, links: bool = True) -> Finding:
+    """Whether a folder can be used, and how much room it has; ``links``: hard links are needed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".doctor-{uuid.uuid4().hex}"
         probe.write_bytes(b"x")
-        os.link(probe, probe.with_suffix(".link"))
-        probe.with_suffix(".link").unlink()
+        if links:
+            os.link(probe, probe.with_suffix(".link"))
+            probe.with_suffix(".link").unlink()
         probe.unlink()
     except OSError as error:
         return Finding(name, Verdict.FAILED, f"{folder}: {error.strerror}",

@@ -5,6 +5,8 @@ Problems of all items are collected, so that an operator corrects a job once.
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +23,7 @@ from reelyard.engine.planner import check as contradictions
 from reelyard.engine.probe import probe
 
 PROBES_AT_ONCE = 4
+_HELD = 2000
 _FACTS_VERSION = "3"
 """Raise it when a probe finds out more, or otherwise, than before."""
 
@@ -32,6 +35,8 @@ class Prober:
         self._memory = memory
         self._roots = tuple(root.resolve() for root in roots)
         self._adapter = TypeAdapter(MediaFacts)
+        self._known: OrderedDict[tuple[str, ...], MediaFacts] = OrderedDict()
+        self._lock = threading.Lock()
 
     def facts(self, path: Path, check: Callable[[], None]) -> MediaFacts:
         """Raises BadMedia where the file can't be used."""
@@ -65,11 +70,25 @@ class Prober:
         return ("facts", _FACTS_VERSION, str(path), str(stat.st_size), str(stat.st_mtime_ns))
 
     def _recall(self, name: tuple[str, ...]) -> MediaFacts | None:
+        with self._lock:
+            if name in self._known:
+                self._known.move_to_end(name)
+                return self._known[name]
         kept = self._memory.recall(*name)
         try:
-            return None if kept is None else self._adapter.validate_python(kept)
+            facts = None if kept is None else self._adapter.validate_python(kept)
         except ValidationError:
             return None
+        if facts is not None:
+            self._hold(name, facts)
+        return facts
+
+    def _hold(self, name: tuple[str, ...], facts: MediaFacts) -> None:
+        """For whoever asks again soon: a server that checks the same clips all day."""
+        with self._lock:
+            self._known[name] = facts
+            while len(self._known) > _HELD:
+                self._known.popitem(last=False)
 
 
 def nothing() -> None:

@@ -10,6 +10,7 @@ import json
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -64,16 +65,40 @@ class JobDocument(BaseModel):
     job_id: uuid.UUID | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What could be read of a job, and everything that is wrong with the rest of it."""
+
+    job: Job
+    problems: tuple[Problem, ...]
+
+
 def read_job(path: Path) -> Job:
     """The job in a file; relative paths in it are relative to the file.
 
     Raises JobRejected with every problem there is.
     """
-    return parse_job(_load(path), path.absolute().parent)
+    return _whole(look_through(_load(path), path.absolute().parent))
+
+
+def read_what_there_is(path: Path) -> Reading:
+    """A file's job as far as it can be read. Raises JobRejected where there is nothing of it."""
+    return look_through(_load(path), path.absolute().parent)
 
 
 def parse_job(document: object, folder: Path) -> Job:
-    """The job in a document that was read from YAML or JSON."""
+    """The job in a document that was read from YAML or JSON. Raises JobRejected."""
+    return _whole(look_through(document, folder))
+
+
+def _whole(reading: Reading) -> Job:
+    if reading.problems:
+        raise JobRejected(reading.problems)
+    return reading.job
+
+
+def look_through(document: object, folder: Path) -> Reading:
+    """Everything of a document that makes sense. Raises JobRejected where nothing does."""
     if not isinstance(document, dict):
         raise JobRejected([_problem("not_a_job", "a job is a list of fields", _EXAMPLE)])
     problems: list[Problem] = []
@@ -83,11 +108,11 @@ def parse_job(document: object, folder: Path) -> Job:
     documents = [_item(raw, n, problems) for n, raw in enumerate(items[:MOST_ITEMS], 1)]
     found = [one for one in documents if one is not None]
     problems += _position_problems(found)
-    if problems or job is None:
+    if job is None or not found:
         raise JobRejected(problems)
-    numbered = [(one.position or n, one) for n, one in enumerate(found, 1)]
+    numbered = [(one.position or n, one) for n, one in enumerate(documents, 1) if one]
     numbered.sort(key=lambda pair: pair[0])
-    return Job(
+    read = Job(
         job_id=str(job.job_id or uuid.uuid4()),
         channel_name=job.channel_name,
         items=tuple(_domain_item(one, position, folder) for position, one in numbered),
@@ -96,6 +121,7 @@ def parse_job(document: object, folder: Path) -> Job:
         loudness=job.loudness,
         chapters=job.chapters,
     )
+    return Reading(read, tuple(problems))
 
 
 _EXAMPLE = "Start with channel_name and items; README shows a whole job file"

@@ -11,6 +11,7 @@ from reelyard.domain.plan import Plan
 from reelyard.engine.planner import Workshop, make_plan, remarks, without
 
 from .gather import Prober, gather, nothing
+from .resolve import Catalogue, resolve
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,7 @@ class Planning:
 
     prober: Prober
     workshop: Callable[[Job], Workshop]
+    catalogue: Callable[[], Catalogue]
 
     def prepare(
         self, job: Job, bad: Sequence[Problem] = (), check: Callable[[], None] = nothing
@@ -39,6 +41,8 @@ class Planning:
 
         Raises JobRejected with all problems, unless the job says to leave such items out.
         """
+        job, unknown = resolve(job, self.catalogue)
+        bad = [*bad, *unknown]
         workshop = self.workshop(job)
         asked = without(job, {one.position for one in bad if one.position is not None})
         gathered, found = gather(asked, self.prober, workshop.faces, check)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from reelyard.domain.errors import Cancelled, ReelyardError
+from reelyard.domain.errors import Cancelled, DatabaseUnavailable, ReelyardError
+from reelyard.domain.farm import JobState
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.store.jobs import Jobs
@@ -25,6 +27,7 @@ from .work import pin_of
 _LOG = logging.getLogger(__name__)
 _BUSY_WITHIN = 5.0
 _LOOK_SECONDS = 0.1
+_INTEREST_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,43 +37,46 @@ class Prefetch:
     worker_id: str
     workers: Workers
     jobs: Jobs
-    catalogue: Catalogue
+    catalogue: Callable[[], Catalogue]
     fetch: Fetch
     ended: threading.Event
     _one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
-    def __call__(self, named: str) -> None:
-        """A message about the job ``named`` has arrived. Copy for the job that is next, if any.
+    def __call__(self) -> None:
+        """Copy for the job that is next, if this worker is busy and has none in reserve.
 
-        Meant for a thread of its own. A message that the worker begins at once reserves nothing.
+        Meant for a thread of its own, when a message has arrived; one at a time.
         """
-        with self._one_at_a_time:
-            try:
-                if not self._is_busy():
-                    return
-                job = self.workers.reserve(self.worker_id, named)
-                if job is not None:
-                    self._copy(job)
-            except ReelyardError as error:
-                _LOG.warning("prefetch after the message about job %s: %s", named, error)
+        if not self._one_at_a_time.acquire(blocking=False):
+            return  # whoever copies looks again when it is done
+        try:
+            while (job := self.workers.reserve(self.worker_id)) is not None:
+                self._copy(job)
+        except ReelyardError as error:
+            _LOG.warning("nothing is prefetched just now: %s", error)
+        finally:
+            self._one_at_a_time.release()
 
-    def _is_busy(self) -> bool:
-        """Whether a job is being worked on. A message that came with it may be seen before that."""
+    def when_busy(self) -> None:
+        """A message has arrived: the worker begins with it, or it is in the middle of another."""
         for _ in range(int(_BUSY_WITHIN / _LOOK_SECONDS)):
-            worker = self.workers.get(self.worker_id)
-            if worker is None or worker.job_id is not None:
-                return worker is not None
-            if self.ended.wait(_LOOK_SECONDS):
-                return False
-        return False
+            try:
+                worker = self.workers.get(self.worker_id)
+            except DatabaseUnavailable:
+                return
+            if worker is None or worker.job_id is not None or self.ended.wait(_LOOK_SECONDS):
+                break
+        self()
 
     def _copy(self, job: Job) -> None:
         _LOG.info("job %s is next: prefetching", job.job_id)
+        pin = pin_of(job.job_id, self.worker_id)
         try:
-            fetched = self.fetch(
-                resolve(job, self.catalogue), pin_of(job.job_id, self.worker_id), self._check
-            )
+            resolved, _ = resolve(job, self.catalogue)
+            fetched = self.fetch(resolved, pin, _Interest(self, job.job_id))
         except Cancelled:
+            self.fetch.release(pin)
+            _LOG.info("job %s is not next any more", job.job_id)
             return
         except ReelyardError as error:
             self.jobs.note(job.job_id, "prefetch", f"prefetch failed: {error}", self.worker_id)
@@ -79,9 +85,37 @@ class Prefetch:
         self.jobs.note(job.job_id, "prefetch", f"prefetched: {fetched}", self.worker_id)
         _LOG.info("job %s: prefetched: %s", job.job_id, fetched)
 
-    def _check(self) -> None:
-        if self.ended.is_set():
+
+class _Interest:
+    """Called while copying; raises Cancelled once the job is not this worker's to take any more."""
+
+    def __init__(self, prefetch: Prefetch, job_id: str) -> None:
+        self._prefetch = prefetch
+        self._job_id = job_id
+        self._look_at = time.monotonic() + _INTEREST_SECONDS
+        self._lock = threading.Lock()
+
+    def __call__(self) -> None:
+        if self._prefetch.ended.is_set() or not self._has_interest():
             raise Cancelled
+
+    def _has_interest(self) -> bool:
+        with self._lock:
+            if time.monotonic() < self._look_at:
+                return True
+            self._look_at = time.monotonic() + _INTEREST_SECONDS
+        try:
+            state = self._prefetch.jobs.find(self._job_id)
+        except DatabaseUnavailable:
+            return True
+        return state is not None and is_ours(state, self._prefetch.worker_id)
+
+
+def is_ours(state: JobState, worker_id: str) -> bool:
+    """Whether the worker has the job, or has it in reserve."""
+    if state.status is JobStatus.QUEUED:
+        return state.reserved_by == worker_id
+    return state.status is JobStatus.PROCESSING and state.worker_id == worker_id
 
 
 def release_unused(worker_id: str, jobs: Jobs, fetch: Fetch, pins: Callable[[], list[str]]) -> None:
@@ -90,10 +124,7 @@ def release_unused(worker_id: str, jobs: Jobs, fetch: Fetch, pins: Callable[[], 
     for pin in pins():
         job_id = pin.partition(".")[0]
         state = jobs.find(job_id)
-        mine = state is not None and (
-            (state.status is JobStatus.QUEUED and state.reserved_by == worker_id)
-            or (state.status is JobStatus.PROCESSING and state.worker_id == worker_id)
-        )
+        mine = state is not None and is_ours(state, worker_id)
         over = state is None or state.status not in (JobStatus.QUEUED, JobStatus.PROCESSING)
         if over or (pin.endswith(own) and not mine):
             fetch.release(pin)

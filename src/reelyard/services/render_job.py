@@ -176,7 +176,12 @@ class _Attempt:
         bad: list[Problem] = []
         while True:
             self.meter.stage(Stage.PROBING)
+            begun = time.monotonic()
             prepared = self.using.planning.prepare(self.job, bad, stop.check)
+            files = {
+                path for item in self.job.items for path in (item.path, item.logo_path) if path
+            }
+            self.log.step(f"probed {len(files)} files in {time.monotonic() - begun:.2f} s")
             self._log_plan(prepared)
             self._check_room(prepared.plan)
             pieces = self._pieces(prepared.plan, stop.child(), len(bad))
@@ -249,6 +254,7 @@ class _Attempt:
         stop: StopSignal,
     ) -> Rendered:
         self.meter.stage(Stage.PUBLISHING)
+        publishing = time.monotonic()
         plan, output = prepared.plan, self.output
         self.staging.bring(made_sheet, SHEET_SUFFIX, stop.check)
         chapter_path, chapter_warnings = self._chapter_list(plan)
@@ -268,6 +274,9 @@ class _Attempt:
         stop.check()
         self.publication.permit()
         self.staging.reveal()
+        self.log.step(
+            f"published {facts.size} bytes to {output} in {time.monotonic() - publishing:.2f} s"
+        )
         self.meter.stage(Stage.DONE)
         return Rendered(
             output=output,

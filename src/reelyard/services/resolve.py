@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Protocol
 
-from reelyard.domain.errors import JobRejected, Problem
+from reelyard.domain.errors import Problem
 from reelyard.domain.job import Item, Job
 
 
@@ -18,19 +18,17 @@ class Catalogue(Protocol):
         ...
 
 
-def resolve(job: Job, catalogue: Catalogue) -> Job:
-    """The job with a path for every item. Raises JobRejected naming every unknown id."""
-    wanted = {item.video_id for item in job.items if item.video_id}
+def resolve(job: Job, catalogue: Callable[[], Catalogue]) -> tuple[Job, list[Problem]]:
+    """The job with a path for every item that can have one, and a problem for every other."""
+    wanted = {item.video_id for item in job.items if item.video_id and not item.path}
     if not wanted:
-        return job
-    found = catalogue.find(wanted)
-    unknown = [item for item in job.items if item.video_id and item.video_id not in found]
-    if unknown:
-        raise JobRejected([_problem(item) for item in unknown])
+        return job, []
+    found = catalogue().find(wanted)
     items = tuple(
-        replace(item, path=found[item.video_id]) if item.video_id else item for item in job.items
+        item if item.path else replace(item, path=found.get(item.video_id or "", ""))
+        for item in job.items
     )
-    return replace(job, items=items)
+    return replace(job, items=items), [_problem(item) for item in items if not item.path]
 
 
 def _problem(item: Item) -> Problem:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
-from reelyard.domain.errors import BrokerUnavailable, Problem
+from reelyard.domain.errors import BrokerUnavailable, JobRejected, Problem
 from reelyard.domain.farm import NORMAL_PRIORITY, JobState, Submission
-from reelyard.domain.job import Job
+from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.routing import queue_for
 from reelyard.store.jobs import Jobs
 
 from .planning import Planning, Prepared
 from .queue import WakeQueue
-from .resolve import Catalogue, resolve
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,26 +36,40 @@ class Submit:
     """The use case."""
 
     planning: Planning
-    catalogue: Catalogue
     jobs: Jobs
     queue: WakeQueue
 
-    def preflight(self, job: Job) -> Prepared:
-        """Everything that is wrong with a job, in one JobRejected; otherwise its plan."""
-        return self.planning.prepare(resolve(job, self.catalogue))
+    def preflight(self, job: Job, problems: Sequence[Problem] = ()) -> Prepared:
+        """Everything that is wrong with a job, in one JobRejected; otherwise its plan.
+
+        ``problems`` were found when it was read; ``job`` is then what could be read of it.
+        """
+        if not problems:
+            return self.planning.prepare(job)
+        try:
+            self.planning.prepare(replace(job, on_bad_item=OnBadItem.FAIL))
+        except JobRejected as more:
+            raise JobRejected([*problems, *more.problems]) from None
+        raise JobRejected(problems)
 
     def __call__(
-        self, job: Job, user_id: str, *, priority: int = NORMAL_PRIORITY, key: str | None = None
+        self,
+        job: Job,
+        user_id: str,
+        *,
+        priority: int = NORMAL_PRIORITY,
+        key: str | None = None,
+        problems: Sequence[Problem] = (),
     ) -> Submitted:
         """Raises JobRejected with all problems; then nothing was stored.
 
         Where the broker can't be reached the job is stored all the same, and starts once it can.
         """
         digest = job_digest(job)
-        if key is not None and self.jobs.known_key(user_id, key):
+        if key is not None and not problems and self.jobs.known_key(user_id, key):
             submission = Submission(user_id=user_id, frames=0, idempotency_key=key, digest=digest)
             return _again(self.jobs.add(job, submission))
-        prepared = self.preflight(job)
+        prepared = self.preflight(job, problems)
         submission = Submission(
             user_id=user_id,
             frames=prepared.plan.frames,

@@ -55,7 +55,7 @@ class Sweep:
         try:
             mine = self.duties.take_over("sweep", self.holder, self.lease_seconds / 4)
         except DatabaseUnavailable:
-            self._was_away = True
+            self.database_was_away()
             raise
         if self._was_away:
             # Nobody could renew a lease while the database was away: they get the time to do so.
@@ -64,6 +64,10 @@ class Sweep:
         if mine:
             self._round()
         return mine
+
+    def database_was_away(self) -> None:
+        """Somebody in this process found the database away."""
+        self._was_away = True
 
     def _round(self) -> None:
         if self.clock() >= self._quiet_until:

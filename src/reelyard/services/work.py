@@ -61,7 +61,7 @@ class WorkOnJob:
 
     worker_id: str
     leases: Leases
-    catalogue: Catalogue
+    catalogue: Callable[[], Catalogue]
     fetch: Fetch
     render_job: Callable[[], RenderJob]
     outputs: Path
@@ -165,9 +165,9 @@ class _Turn:
             return error
 
     def _here(self, keeper: Keeper, log: JobLog) -> Job:
-        """The job with all its sources on this machine."""
+        """The job with its sources on this machine."""
         begun = time.monotonic()
-        job = resolve(self.claim.job, self.using.catalogue)
+        job, _ = resolve(self.claim.job, self.using.catalogue)  # unknown ones: planning says so
         ids = len({item.video_id for item in job.items if item.video_id})
         if ids:
             log.step(f"found {ids} videos in one query, {time.monotonic() - begun:.2f} s")

@@ -12,7 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DatabaseError as _DatabaseError
 
+from reelyard.domain.address import without_password
 from reelyard.domain.errors import DatabaseUnavailable, SettingsInvalid
 
 HEAD = "0001"
@@ -93,15 +95,10 @@ class Database:
             yield connection
 
 
-def shown(url: str) -> str:
-    """The address without its password."""
-    return _parsed(url).render_as_string(hide_password=True)
-
-
 def _parsed(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise SettingsInvalid("REELYARD_DATABASE_URL is no database address",
                               remedy=_EXAMPLES) from error  # fmt: skip
     kind = parsed.get_backend_name()
@@ -109,6 +106,9 @@ def _parsed(url: str) -> sa.URL:
         return parsed.set(drivername="postgresql+psycopg")
     if kind != "sqlite":
         raise SettingsInvalid(f"REELYARD_DATABASE_URL names {kind}, which is not supported",
+                              remedy=_EXAMPLES)  # fmt: skip
+    if parsed.database in (None, "", ":memory:"):
+        raise SettingsInvalid("a database in memory is not shared by the farm's processes",
                               remedy=_EXAMPLES)  # fmt: skip
     return parsed
 
@@ -131,8 +131,12 @@ def _engine(url: sa.URL) -> sa.Engine:
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
-    if url.database and url.database != ":memory:":
-        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(str(url.database)).parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsInvalid(f"{folder} can't be a folder for the database: {error.strerror}",
+                              remedy=_EXAMPLES) from error  # fmt: skip
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
@@ -158,7 +162,7 @@ def _translated(url: sa.URL) -> Iterator[None]:
     except (DBAPIError, SQLAlchemyError) as error:
         if isinstance(error, sa.exc.IntegrityError) or not _is_outage(error):
             raise
-        where = url.render_as_string(hide_password=True)
+        where = without_password(url.render_as_string(hide_password=False))
         reason = " ".join(str(getattr(error, "orig", error)).split())
         raise DatabaseUnavailable(f"the database {where} can't be used: {reason}",
                                   remedy="Check that it runs and can be reached") from error  # fmt: skip
@@ -167,4 +171,7 @@ def _translated(url: sa.URL) -> Iterator[None]:
 def _is_outage(error: SQLAlchemyError) -> bool:
     if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
         return True
-    return isinstance(error, DBAPIError) and error.connection_invalidated
+    if not isinstance(error, DBAPIError):
+        return False
+    # Without a statement it was the connecting that failed. Plain ones are SQLite's: no database.
+    return error.connection_invalidated or error.statement is None or type(error) is _DatabaseError

@@ -36,9 +36,9 @@ class Duties:
                     index_elements=[duties.c.name],
                     set_={"holder": holder, "until": now(seconds)},
                     where=sa.or_(duties.c.holder == holder, duties.c.until < now()),
-                )
+                ).returning(duties.c.holder)  # PostgreSQL does not count inserted rows
             )
-            return bool(done.rowcount == 1)
+            return done.first() is not None
 
     def expire(self) -> Sequence[JobState]:
         """Take jobs from workers whose leases ran out; the jobs."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-import uuid
 from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
@@ -35,12 +35,14 @@ from .rows import (
     encoded,
     happening_of,
     item_values,
+    job_id_of,
     job_of,
     state_of,
 )
 from .schema import events, job_attempts, job_items, job_segments, jobs
 
 _SHORTEST_PREFIX = 4
+_LONGEST_KEY = 200
 _TURN = (jobs.c.priority.desc(), jobs.c.place)
 
 
@@ -66,46 +68,47 @@ class Jobs:
         return self.state(job.job_id)
 
     def _first(self, job: Job, submission: Submission, error: IntegrityError) -> JobState:
+        key = submission.idempotency_key
+        first = None if key is None else self._by_key(submission.user_id, key)
+        if first is None:
+            raise JobUnknown(f"there is a job {job.job_id} already",
+                             remedy="Leave job_id out, or retry that job") from error  # fmt: skip
+        if first[1] != submission.digest:
+            raise JobUnknown("another job was submitted under this idempotency key",
+                             remedy="Use a new key for a new job") from error  # fmt: skip
+        return self.state(first[0])
+
+    def _by_key(self, user_id: str, key: str) -> tuple[str, str] | None:
+        """The job that this user submitted under this key, and its digest."""
         with self._database.reading() as connection:
             row = connection.execute(
                 sa.select(jobs.c.job_id, jobs.c.digest).where(
-                    jobs.c.user_id == submission.user_id,
-                    jobs.c.idempotency_key == submission.idempotency_key,
+                    jobs.c.user_id == user_id, jobs.c.idempotency_key == _key(key)
                 )
             ).first()
-        if row is None:
-            raise JobUnknown(f"there is a job {job.job_id} already",
-                             remedy="Leave job_id out, or retry that job") from error  # fmt: skip
-        if row.digest != submission.digest:
-            raise JobUnknown("another job was submitted under this idempotency key",
-                             remedy="Use a new key for a new job") from error  # fmt: skip
-        return self.state(row.job_id)
+        return None if row is None else (row.job_id, row.digest)
 
     def known_key(self, user_id: str, key: str) -> str | None:
         """The job that this user submitted under this key."""
-        with self._database.reading() as connection:
-            found: str | None = connection.scalar(
-                sa.select(jobs.c.job_id).where(
-                    jobs.c.user_id == user_id, jobs.c.idempotency_key == key
-                )
-            )
-            return found
+        found = self._by_key(user_id, key)
+        return None if found is None else found[0]
 
     def state(self, job_id: str) -> JobState:
         """Raises JobUnknown."""
+        wanted = _known(job_id)
         with self._database.reading() as connection:
             row = connection.execute(
-                sa.select(*STATE_COLUMNS).select_from(WITH_NAMES).where(jobs.c.job_id == job_id)
+                sa.select(*STATE_COLUMNS).select_from(WITH_NAMES).where(jobs.c.job_id == wanted)
             ).first()
         if row is None:
             raise _unknown(job_id)
         return state_of(row)
 
     def find(self, job_id: str) -> JobState | None:
-        """The state of a job, or None; also for what is no job's id at all."""
+        """The state of a job, or None."""
         try:
-            return self.state(str(uuid.UUID(job_id)))
-        except (ValueError, JobUnknown):
+            return self.state(job_id)
+        except JobUnknown:
             return None
 
     def note(self, job_id: str, what: str, message: str, worker_id: str | None = None) -> None:
@@ -134,7 +137,7 @@ class Jobs:
     def job(self, job_id: str) -> Job:
         """What was asked for. Raises JobUnknown."""
         with self._database.reading() as connection:
-            return read_job(connection, job_id)
+            return read_job(connection, _known(job_id))
 
     def list(
         self, statuses: Collection[JobStatus] = (), limit: int = 100, newest_first: bool = False
@@ -159,6 +162,7 @@ class Jobs:
 
         Raises JobUnknown if it has ended already.
         """
+        job_id = _known(job_id)
         with self._database.writing() as connection:
             row = connection.execute(
                 sa.select(jobs.c.token, jobs.c.worker_id).where(
@@ -174,6 +178,7 @@ class Jobs:
 
     def retry(self, job_id: str) -> JobState:
         """Queue a failed or cancelled job again, its failures forgiven. Raises JobUnknown."""
+        job_id = _known(job_id)
         with self._database.writing() as connection:
             done = move(
                 connection, Event.RETRY, job_id, "queued again",
@@ -199,6 +204,7 @@ class Jobs:
         return self._place(job_id, "moved to the front", priority=HIGHEST_PRIORITY, place=first)
 
     def _place(self, job_id: str, message: str, **values: object) -> JobState:
+        job_id = _known(job_id)
         with self._database.writing() as connection:
             done = connection.execute(
                 sa.update(jobs)
@@ -275,9 +281,24 @@ def _job_values(job: Job, submission: Submission) -> dict[str, object]:
         "frames": submission.frames,
         "item_count": len(job.items),
         "warnings": list(submission.warnings),
-        "idempotency_key": submission.idempotency_key,
+        "idempotency_key": _key(submission.idempotency_key),
         "digest": submission.digest,
     }
+
+
+def _key(key: str | None) -> str | None:
+    """The key as it is stored: short, and text."""
+    if key is None or (len(key) <= _LONGEST_KEY and key.isprintable() and encoded(key) == key):
+        return key
+    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _known(job_id: str) -> str:
+    """The id as a database takes it. Raises JobUnknown for what can't be one."""
+    found = job_id_of(job_id)
+    if found is None:
+        raise _unknown(job_id)
+    return found
 
 
 def _unknown(name: str) -> JobUnknown:

@@ -7,11 +7,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reelyard.domain.errors import printable
 from reelyard.domain.estimate import updated_speed
 from reelyard.domain.farm import AttemptOutcome, Finished, JobState, Lease, Standing
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import MOST_ATTEMPTS, Event, JobStatus, Order
-from reelyard.domain.routing import Queue
 
 from .clock import now
 from .database import Database
@@ -20,7 +20,7 @@ from .moves import end_attempt, move, note
 from .outbox import post_result
 from .rows import STATE_COLUMNS, WITH_NAMES, encoded, state_of
 from .schema import job_attempts, job_segments, jobs, workers
-from .turns import candidates, crew
+from .turns import candidates, crew, queue_of
 
 MOST_FAILURES = 3
 """A worker that fails so many jobs in a row takes no more until it passes its examination."""
@@ -49,12 +49,12 @@ class Leases:
         None if there is none that this worker may take, or it takes none.
         """
         with self._database.writing() as connection:
-            queue = connection.scalar(sa.select(jobs.c.queue_name).where(jobs.c.job_id == named))
+            queue = queue_of(connection, named)
             everybody = crew(connection, self.seconds)
             worker = next((one for one in everybody if one.worker_id == worker_id), None)
             if queue is None or worker is None or not worker.takes_jobs:
                 return None
-            for row in candidates(connection, worker, Queue(queue), everybody):
+            for row in candidates(connection, worker, queue, everybody):
                 lease = Lease(row.job_id, worker_id, row.token + 1)
                 if self._become_owner(connection, lease, task_id):
                     return _claimed(connection, lease)
@@ -68,7 +68,7 @@ class Leases:
             connection, Event.CLAIM, lease.job_id, f"taken by {lease.worker_id}", unchanged,
             who=lease.worker_id, worker_id=lease.worker_id, token=lease.token, task_id=task_id,
             lease_until=now(self.seconds), started_at=now(), completed_at=None, progress=0.0,
-            stage="claimed", not_before=None,
+            stage="claimed", not_before=None, waiting_for=None,
         )  # fmt: skip
         if not done:
             return False
@@ -178,7 +178,7 @@ class Leases:
         since = waited.waiting_since
         delay = (waited.now - since).total_seconds() if since else 0.0
         return self._give(
-            lease, AttemptOutcome.UNABLE, waiting_for, waiting_for=waiting_for,
+            lease, AttemptOutcome.UNABLE, waiting_for, waiting_for=printable(waiting_for),
             not_before=now(min(longest_delay, max(shortest, delay / 4))),
             waiting_since=sa.func.coalesce(jobs.c.waiting_since, now()),
         )  # fmt: skip
@@ -197,7 +197,7 @@ class Leases:
 
     def _fail(self, lease: Lease, outcome: AttemptOutcome, message: str) -> bool:
         with self._database.writing() as connection:
-            done = fail_job(connection, lease, message)
+            done = fail_job(connection, lease, message, _RUNNING)
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
@@ -213,22 +213,31 @@ def blame(
 ) -> bool:
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
+    message = printable(message)
     if count + 1 >= MOST_ATTEMPTS:
-        done = fail_job(connection, lease, f"{message} ({count + 1} attempts)", *more)
+        why = f"{message} ({count + 1} attempts)"
+        done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1)
     else:
         done = move(connection, Event.HAND_BACK, lease.job_id, message, *more, lease=lease,
                     stage="", progress=0.0, attempts=count + 1, error_message=message,
-                    sent_at=None)  # fmt: skip
+                    waiting_since=None, sent_at=None)  # fmt: skip
     if done:
         end_attempt(connection, lease, outcome, message)
         _count_failure(connection, lease, message)
     return done
 
 
-def fail_job(connection: sa.Connection, lease: Lease, message: str, *more: Any) -> bool:
+_RUNNING = jobs.c.status == JobStatus.PROCESSING.value
+"""Whose lease has ended may not fail a job that is queued again, though such a job can fail."""
+
+
+def fail_job(
+    connection: sa.Connection, lease: Lease, message: str, *more: Any, **values: Any
+) -> bool:
     """Fail a job for good, and post that as its result."""
     done = move(connection, Event.FAIL, lease.job_id, message, *more, lease=lease,
-                completed_at=now(), error_message=message, waiting_for=None)  # fmt: skip
+                completed_at=now(), error_message=printable(message), waiting_for=None,
+                waiting_since=None, **values)  # fmt: skip
     if done:
         post_result(connection, lease, None)
     return done
@@ -239,7 +248,7 @@ def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> Non
     connection.execute(sa.update(workers).where(this).values(failures=workers.c.failures + 1))
     if (connection.scalar(sa.select(workers.c.failures).where(this)) or 0) < MOST_FAILURES:
         return
-    reason = f"failed {MOST_FAILURES} jobs in a row, the last one: {message}"
+    reason = printable(f"failed {MOST_FAILURES} jobs in a row, the last one: {message}")
     done = connection.execute(
         sa.update(workers).where(this, workers.c.quarantine.is_(None)).values(quarantine=reason)
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from reelyard.domain.errors import printable
 from reelyard.domain.farm import AttemptOutcome, Lease
 from reelyard.domain.lifecycle import Event, sources, target
 
@@ -50,7 +51,13 @@ def note(
     worker_id: str | None = None,
 ) -> None:
     """Write a line of history."""
-    line = {"at": now(), "what": what, "message": message, "job_id": job_id, "worker_id": worker_id}
+    line = {
+        "at": now(),
+        "what": what,
+        "message": printable(message),
+        "job_id": job_id,
+        "worker_id": worker_id,
+    }
     connection.execute(sa.insert(events).values(**line))
 
 
@@ -62,7 +69,8 @@ def end_attempt(
     figures: dict[str, Any] | None = None,
 ) -> None:
     """Close the books on one worker's turn, and have the worker free again."""
-    values: dict[str, Any] = {"outcome": outcome.value, "ended_at": now(), "message": message}
+    said = None if message is None else printable(message)
+    values: dict[str, Any] = {"outcome": outcome.value, "ended_at": now(), "message": said}
     if figures is not None:
         values["figures"] = figures
     connection.execute(

@@ -13,6 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from reelyard.domain.errors import printable
 from reelyard.domain.farm import Finished, Lease, Result
 from reelyard.domain.job import ItemType
 from reelyard.domain.lifecycle import JobStatus
@@ -45,8 +46,8 @@ def post_result(connection: sa.Connection, lease: Lease, done: Finished | None) 
     assert state.completed_at is not None
     payload: dict[str, Any] = {
         "job_id": state.job_id,
-        "username": state.username,
-        "channel_name": state.channel_name,
+        "username": encoded(state.username),
+        "channel_name": encoded(state.channel_name),
         "timestamp": state.completed_at.isoformat(),
         "video_count": done.video_count if done else _videos(connection, state.job_id),
         "total_duration": done.final_duration if done else 0.0,
@@ -100,11 +101,13 @@ class Outbox:
         """Try these again, later each time."""
         with self._database.writing() as connection:
             for entry in entries:
-                wait = min(_LONGEST_WAIT, 5.0 * 2**entry.tries)
+                wait = min(_LONGEST_WAIT, 5.0 * 2 ** min(entry.tries, 20))
                 connection.execute(
                     sa.update(outbox)
                     .where(outbox.c.id == entry.number)
-                    .values(tries=entry.tries + 1, try_after=now(wait), last_error=reason)
+                    .values(
+                        tries=entry.tries + 1, try_after=now(wait), last_error=printable(reason)
+                    )
                 )
 
 
@@ -138,6 +141,8 @@ def _values(result: Result) -> dict[str, Any]:
         "features_used": list(result.features_used),
         "status": result.status.value,
         "output_path": output and encoded(output),
+        "username": encoded(result.username),
+        "channel_name": encoded(result.channel_name),
     }
 
 
@@ -147,5 +152,6 @@ def _result(values: Any) -> Result:
         found["timestamp"] = datetime.fromisoformat(found["timestamp"])
     found["features_used"] = tuple(found["features_used"])
     found["status"] = JobStatus(found["status"])
-    found["output_path"] = found["output_path"] and decoded(found["output_path"])
+    for name in ("output_path", "username", "channel_name"):
+        found[name] = found[name] and decoded(found[name])
     return Result(**found)

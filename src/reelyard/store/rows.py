@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from fractions import Fraction
 from typing import Any, TypeAlias
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -32,8 +33,8 @@ def state_of(row: Row) -> JobState:
     return JobState(
         job_id=row.job_id,
         user_id=row.user_id,
-        username=row.username,
-        channel_name=row.channel_name,
+        username=decoded(row.username),
+        channel_name=decoded(row.channel_name),
         enable_4k=row.enable_4k,
         status=JobStatus(row.status),
         queue=Queue(row.queue_name),
@@ -81,7 +82,7 @@ def _item_of(row: Row) -> Item:
         item_type=ItemType(row.item_type),
         path=decoded(row.path or ""),
         named=decoded(row.named),
-        video_id=row.video_id,
+        video_id=decoded(row.video_id) if row.video_id else None,
         duration=_fraction(row.duration),
         start=_fraction(row.start),
         end=_fraction(row.end),
@@ -96,7 +97,7 @@ def item_values(job: Job) -> list[dict[str, Any]]:
             job_items.c.job_id.name: job.job_id,
             "position": item.position,
             "item_type": item.item_type.value,
-            "video_id": item.video_id,
+            "video_id": encoded(item.video_id) if item.video_id else None,
             "path": encoded(item.path) if item.path else None,
             "named": encoded(item.named),
             "duration": _float(item.duration),
@@ -107,6 +108,14 @@ def item_values(job: Job) -> list[dict[str, Any]]:
         }
         for item in job.items
     ]
+
+
+def job_id_of(text: str) -> str | None:
+    """The text as a job's or user's id; None if it can't be one."""
+    try:
+        return str(uuid.UUID(text))
+    except ValueError:
+        return None
 
 
 def _float(seconds: Fraction | None) -> float | None:

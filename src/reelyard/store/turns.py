@@ -7,7 +7,7 @@ back from a dead worker, is next without any message being touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -16,11 +16,10 @@ from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.routing import Queue
 
 from .clock import now
-from .rows import Row, worker_of
+from .rows import Row, job_id_of, worker_of
 from .schema import job_attempts, jobs, workers
 
 _LOOKED_AT = 20
-"""So many jobs are looked at for one that a worker may take; few were failed by it."""
 _NOT_AGAIN = (AttemptOutcome.FAILED, AttemptOutcome.LOST, AttemptOutcome.UNABLE)
 
 
@@ -39,46 +38,65 @@ def candidates(
     queue: Queue,
     everybody: Sequence[Worker],
     *conditions: sa.ColumnElement[bool],
-) -> Iterator[Row]:
-    """Queued jobs that ``worker`` may take, its own reserve before others' within a priority."""
+) -> Sequence[Row]:
+    """Queued jobs that ``worker`` may take, its own reserve before others' within a priority.
+
+    The first few: whoever comes second to one of them takes the next.
+    """
     reserved = sa.case(
         (jobs.c.reserved_by == worker.worker_id, 0),
         (jobs.c.reserved_by.is_(None), 1),
         else_=2,
     )
     rows = connection.execute(
-        sa.select(jobs.c.job_id, jobs.c.token, jobs.c.round_token, jobs.c.reserved_by)
+        sa.select(jobs.c.job_id, jobs.c.token, jobs.c.reserved_by, jobs.c.priority, jobs.c.place)
         .where(
             jobs.c.status == JobStatus.QUEUED.value,
             jobs.c.queue_name == queue.value,
             sa.or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now()),
+            _not_for_somebody_else(worker, queue, everybody),
             *conditions,
         )
         .order_by(jobs.c.priority.desc(), reserved, jobs.c.place)
         .limit(_LOOKED_AT)
     ).all()
-    others = [one for one in everybody if one.worker_id != worker.worker_id]
-    for row in rows:
-        blamed = _blamed(connection, row)
-        if worker.worker_id not in blamed or not _somebody_else(others, queue, blamed):
-            yield row
+    return list(rows)
 
 
-def _blamed(connection: sa.Connection, row: Row) -> set[str]:
-    """The workers that could not do this job since a person last queued it."""
-    if row.token == row.round_token:
-        return set()
-    found = connection.scalars(
-        sa.select(job_attempts.c.worker_id).where(
-            job_attempts.c.job_id == row.job_id,
-            job_attempts.c.token > row.round_token,
-            job_attempts.c.outcome.in_([one.value for one in _NOT_AGAIN]),
-        )
+def _not_for_somebody_else(
+    worker: Worker, queue: Queue, everybody: Sequence[Worker]
+) -> sa.ColumnElement[bool]:
+    """``worker`` did not fail the job since a person last queued it, or all who could take it did."""
+    others = [
+        one.worker_id
+        for one in everybody
+        if one.worker_id != worker.worker_id and one.takes_jobs and queue in one.queues
+    ]
+    if not others:
+        return sa.true()
+    failed = sa.and_(
+        job_attempts.c.job_id == jobs.c.job_id,
+        job_attempts.c.token > jobs.c.round_token,
+        job_attempts.c.outcome.in_([one.value for one in _NOT_AGAIN]),
     )
-    return set(found)
-
-
-def _somebody_else(others: Iterable[Worker], queue: Queue, blamed: set[str]) -> bool:
-    return any(
-        one.takes_jobs and queue in one.queues and one.worker_id not in blamed for one in others
+    by_this = sa.exists().where(failed, job_attempts.c.worker_id == worker.worker_id)
+    by_others = (
+        sa.select(sa.func.count(job_attempts.c.worker_id.distinct()))
+        .where(failed, job_attempts.c.worker_id.in_(others))
+        .scalar_subquery()
     )
+    return sa.or_(~by_this, by_others == len(others))
+
+
+def turn(row: Row) -> tuple[int, int]:
+    """Sorts candidates of several queues."""
+    return -row.priority, row.place
+
+
+def queue_of(connection: sa.Connection, named: str) -> Queue | None:
+    """The queue of a job that a message named; a message may name anything."""
+    job_id = job_id_of(named)
+    if job_id is None:
+        return None
+    found = connection.scalar(sa.select(jobs.c.queue_name).where(jobs.c.job_id == job_id))
+    return None if found is None else Queue(found)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from reelyard.domain.errors import WorkerUnknown
 from reelyard.domain.farm import AttemptOutcome, Capabilities, Lease, Worker
@@ -19,7 +20,7 @@ from .jobs import read_job
 from .leases import blame
 from .moves import note
 from .schema import jobs, workers
-from .turns import candidates, crew
+from .turns import candidates, crew, turn
 
 
 class Workers:
@@ -51,12 +52,11 @@ class Workers:
         }  # fmt: skip
         with self._database.writing() as connection:
             before = self._find(connection, worker_id)
-            if before is None:
-                values = {"worker_id": worker_id, "failures": 0, **told}
-                connection.execute(sa.insert(workers).values(**values))
-            else:
-                this = workers.c.worker_id == worker_id
-                connection.execute(sa.update(workers).where(this).values(**told))
+            dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+            insert = dialect.insert(workers).values(worker_id=worker_id, failures=0, **told)
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[workers.c.worker_id], set_=told)
+            )
             listens = ", ".join(queues)
             note(connection, "online", f"listens to {listens}", worker_id=worker_id)
             return before
@@ -160,35 +160,50 @@ class Workers:
                 f"{name} is more than one worker", remedy=f"Write one of {', '.join(found)}")  # fmt: skip
         return found[0]
 
-    def reserve(self, worker_id: str, named: str) -> Job | None:
+    def reserve(self, worker_id: str) -> Job | None:
         """Reserve the job that a busy worker would take next, so that its files can be fetched.
 
-        ``named`` is the job of the message that the worker holds: its queue counts. None if the worker
-        has one in reserve already, or there is none that nobody else has in reserve.
+        None if the worker is not busy, has that job in reserve already, or there is none that nobody
+        else has in reserve.
         """
         with self._database.writing() as connection:
             everybody = crew(connection, self._alive_seconds)
             worker = next((one for one in everybody if one.worker_id == worker_id), None)
-            queue = connection.scalar(sa.select(jobs.c.queue_name).where(jobs.c.job_id == named))
-            if worker is None or queue is None or not worker.takes_jobs:
+            if worker is None or worker.job_id is None or not worker.takes_jobs:
                 return None
-            alive = [one.worker_id for one in everybody if one.is_alive]
-            free = sa.or_(
-                jobs.c.reserved_by.is_(None),
-                jobs.c.reserved_by.not_in([one for one in alive if one != worker_id]),
-            )
-            row = next(candidates(connection, worker, Queue(queue), everybody, free), None)
-            if row is None or row.reserved_by == worker_id:
-                return None
-            self._let_go(connection, worker_id)
-            connection.execute(
-                sa.update(jobs)
-                .where(jobs.c.job_id == row.job_id, jobs.c.status == JobStatus.QUEUED.value, free)
-                .values(reserved_by=worker_id)
-            )
-            note(connection, "reserve", f"next of {worker_id}", job_id=row.job_id,
-                 worker_id=worker_id)  # fmt: skip
-            return read_job(connection, row.job_id)
+            others = [one.worker_id for one in everybody if one.is_alive]
+            others.remove(worker_id)
+            free = sa.or_(jobs.c.reserved_by.is_(None), jobs.c.reserved_by.not_in(others))
+            rows = [
+                row
+                for queue in worker.queues
+                for row in candidates(connection, worker, queue, everybody, free)
+            ]
+            for row in sorted(rows, key=turn):
+                if row.reserved_by == worker_id:
+                    return None
+                if self._take_in_reserve(connection, worker_id, row.job_id, free):
+                    return read_job(connection, row.job_id)
+        return None
+
+    def _take_in_reserve(
+        self, connection: sa.Connection, worker_id: str, job_id: str, free: sa.ColumnElement[bool]
+    ) -> bool:
+        queued = jobs.c.status == JobStatus.QUEUED.value
+        done = connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.job_id == job_id, queued, free)
+            .values(reserved_by=worker_id)
+        )
+        if done.rowcount != 1:
+            return False  # somebody else was quicker
+        connection.execute(
+            sa.update(jobs)
+            .where(jobs.c.reserved_by == worker_id, jobs.c.job_id != job_id, queued)
+            .values(reserved_by=None, sent_at=None)
+        )
+        note(connection, "reserve", f"next of {worker_id}", job_id=job_id, worker_id=worker_id)
+        return True
 
 
 def _unknown(name: str) -> WorkerUnknown:
