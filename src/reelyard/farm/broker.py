@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
@@ -37,7 +38,8 @@ class EmbeddedBroker:
         self.folder = folder
         self.socket = _socket(folder)
         self._process: subprocess.Popen[bytes] | None = None
-        self._lock = FileLock(folder / "guardian.lock", thread_local=False)
+        # Beside the folder: whoever clears that must not make a second guardian possible.
+        self._lock = FileLock(folder.with_name(f"{folder.name}.lock"), thread_local=False)
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -49,9 +51,7 @@ class EmbeddedBroker:
     def guard(self) -> None:
         """Have the broker run from now on. Returns when it does, or raises BrokerUnavailable."""
         server_executable()
-        for folder in (self.folder, self.socket.parent):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            folder.chmod(0o700)
+        self._make_folders()
         # The server dies with the thread that started it (see engine.processes): this one stays.
         self._thread = threading.Thread(target=self._run, name="broker guardian", daemon=True)
         self._thread.start()
@@ -62,6 +62,12 @@ class EmbeddedBroker:
                 continue
             raise BrokerUnavailable(f"the embedded broker in {self.folder} does not start",
                                     remedy=f"Look at {self.folder / 'broker.log'}")  # fmt: skip
+
+    def _make_folders(self) -> None:
+        for folder in (self.folder, self.socket.parent):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _check_private(folder)
+            folder.chmod(0o700)
 
     def release(self) -> None:
         """Stop guarding; the server ends if it is ours."""
@@ -106,6 +112,7 @@ class EmbeddedBroker:
         return True
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._make_folders()
         self.socket.unlink(missing_ok=True)
         with (self.folder / "broker.log").open("ab") as log:
             process = subprocess.Popen(
@@ -116,8 +123,22 @@ class EmbeddedBroker:
         for _ in range(int(_STARTS_WITHIN / 0.02)):
             if self.answers() or process.poll() is not None or self._ended.wait(0.02):
                 break
-        _LOG.info("started the embedded broker on %s", self.socket)
+        if process.poll() is None:
+            _LOG.info("started the embedded broker on %s", self.socket)
+        else:
+            self._put_aside()
         return process
+
+    def _put_aside(self) -> None:
+        """A server that does not start may have damaged files, after a power cut for one.
+
+        What is in them only wakes workers, and the sweep does that as well: it starts afresh.
+        """
+        kept = self.folder / "appendonlydir"
+        if kept.exists():
+            aside = self.folder / f"damaged-{time.time_ns()}"
+            kept.rename(aside)
+            _LOG.error("the embedded broker does not start; its files were put aside: %s", aside)
 
     def _stop(self) -> None:
         if self._process is not None:
@@ -152,6 +173,14 @@ def server_executable() -> str:
         raise BrokerUnavailable("there is no broker on this machine",
                                 remedy="Install redis-server, or name one in REELYARD_REDIS_URL")  # fmt: skip
     return found
+
+
+def _check_private(folder: Path) -> None:
+    """The short folder lies where anybody may write: one that is not ours is not used."""
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+        raise BrokerUnavailable(f"{folder} is not a folder of this user's own",
+                                remedy="Remove it, or let REELYARD_DATA_DIR name another folder")  # fmt: skip
 
 
 def _socket(folder: Path) -> Path:

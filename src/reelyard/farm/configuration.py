@@ -18,6 +18,7 @@ HARD_TIME_LIMIT = 10_800
 SOFT_TIME_LIMIT = 10_200
 VISIBILITY_TIMEOUT = 43_200
 RESULTS_KEPT = 86_400
+_RETRY_SOON = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
 
 
 def configuration(broker_url: str) -> dict[str, Any]:
@@ -27,7 +28,8 @@ def configuration(broker_url: str) -> dict[str, Any]:
         "broker_transport_options": _transport(),
         "result_backend": broker_url,
         "result_expires": RESULTS_KEPT,
-        "result_backend_transport_options": _transport(),
+        # What became of a job is in the database: who ends while the broker is away does not wait.
+        "result_backend_transport_options": {**_transport(), "retry_policy": _RETRY_SOON},
         "include": ["reelyard.farm.tasks"],
         "task_queues": [queue(one) for one in routing.Queue],
         "task_create_missing_queues": False,
@@ -47,10 +49,9 @@ def configuration(broker_url: str) -> dict[str, Any]:
 
 def sending(broker_url: str) -> dict[str, Any]:
     """For everybody that sends: who finds no broker is told so at once."""
-    soon = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2}
     return {
         "broker_url": broker_url,
-        "broker_transport_options": {**_transport(), **soon},
+        "broker_transport_options": {**_transport(), **_RETRY_SOON},
         "visibility_timeout": VISIBILITY_TIMEOUT,
         "task_serializer": "json",
         "result_serializer": "json",
