@@ -225,9 +225,10 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _status(farm: Farm) -> object:
-    active = farm.jobs.list(_ACTIVE, limit=100_000)
-    workers = farm.workers.list()
-    return outlook(active, workers), farm.jobs.counts(), farm.jobs.list(limit=5, newest_first=True)
+    """All that ``reelyard status`` reads for its table."""
+    shown = [farm.jobs.list([status], limit=30) for status in _ACTIVE]
+    recent = farm.jobs.list(limit=5, newest_first=True)
+    return outlook(farm.jobs.ahead(), farm.workers.list()), farm.jobs.counts(), shown, recent
 
 
 def order(farm: Farm) -> None:

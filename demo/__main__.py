@@ -32,8 +32,8 @@ def main() -> int:
     with _farm(environ):
         print(f"\n$ reelyard submit {job} --wait", flush=True)
         done = subprocess.run([*_REELYARD, "submit", str(job), "--wait"], env=environ)
-        print("\n$ reelyard status", flush=True)
-        subprocess.run([*_REELYARD, "status"], env=environ)
+        print("\n$ reelyard status --once", flush=True)
+        subprocess.run([*_REELYARD, "status", "--once"], env=environ)
     if done.returncode == 0:
         film = max((OUT / "films").glob("*.mp4"), key=lambda path: path.stat().st_mtime)
         print(f"\nThe film: {film}\nIts report and contact sheet lie beside it.")

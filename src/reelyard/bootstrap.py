@@ -53,9 +53,18 @@ class Reelyard:
         return find_ffmpeg(self.settings.ffmpeg, self.memory, self.settings.stall_seconds)
 
     @cached_property
+    def prober(self) -> Prober:
+        """Copies may be used as well: only what lies in the roots is copied."""
+        roots = self.settings.media_roots
+        if not roots:
+            return Prober(self.memory)
+        from reelyard.files.copy_cache import COPIES  # not for those who only render
+
+        return Prober(self.memory, (*roots, self.settings.copies / COPIES))
+
+    @cached_property
     def planning(self) -> Planning:
-        prober = Prober(self.memory, self.settings.media_roots)
-        return Planning(prober, self.workshop, lambda: self.library)
+        return Planning(self.prober, self.workshop, lambda: self.library)
 
     @cached_property
     def database(self) -> Database:

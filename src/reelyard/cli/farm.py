@@ -78,19 +78,19 @@ def _wait(farm: Farm, job_id: str, *, as_json: bool) -> None:
 
 def status(
     job: Annotated[str | None, typer.Argument(help="A job's id, or how it begins.")] = None,
-    watch: Annotated[
-        bool, typer.Option("--watch", "-w", help="Keep the table moving until Ctrl-C.")
+    once: Annotated[
+        bool, typer.Option("--once", help="Print the table, and don't keep it moving.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show jobs and workers, or one job with everything that happened to it."""
+    """Show jobs and workers, live in a terminal; or one job with everything that happened to it."""
     from .show_farm import live_table, show_farm, show_job_in_full
 
     farm = _farm()
     if job is not None:
         job_id = farm.jobs.named(job)
         show_job_in_full(farm, farm.jobs.state(job_id), as_json=as_json)
-    elif watch and not as_json:
+    elif sys.stdout.isatty() and not once and not as_json:
         live_table(farm)
     else:
         show_farm(farm, as_json=as_json)

@@ -156,7 +156,7 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
 
 
 def _outlook(farm: Farm) -> Estimate:
-    return outlook(farm.jobs.list(_WAITING, limit=100_000), farm.workers.list())
+    return outlook(farm.jobs.ahead(), farm.workers.list())
 
 
 def show_farm(farm: Farm, *, as_json: bool) -> None:
@@ -166,7 +166,7 @@ def show_farm(farm: Farm, *, as_json: bool) -> None:
         return
     active = farm.jobs.list(_WAITING, limit=100_000)
     workers = farm.workers.list()
-    ahead = outlook(active, workers)
+    ahead = outlook(farm.jobs.ahead(), workers)
     recent = farm.jobs.list(_ENDED, limit=_SHOWN, newest_first=True)
     _say({
         "jobs": [{**job_as_json(one), "done_in": ahead.jobs.get(one.job_id)} for one in active],
@@ -189,18 +189,18 @@ def live_table(farm: Farm) -> None:
 
 
 def _farm_table(farm: Farm) -> Group:
-    active = sorted(
-        farm.jobs.list(_WAITING, limit=100_000), key=lambda one: one.status is JobStatus.QUEUED
-    )
+    running = farm.jobs.list([JobStatus.PROCESSING], limit=_SHOWN)
+    active = [*running, *farm.jobs.list([JobStatus.QUEUED], limit=_SHOWN)]
     workers = farm.workers.list()
-    ahead = outlook(active, workers)
+    waiting = farm.jobs.ahead()
+    ahead = outlook(waiting, workers)
     recent = farm.jobs.list(_ENDED, limit=5, newest_first=True)
     table = Table(title="jobs", title_justify="left", expand=True)
     for name in ("job", "channel", "state", "progress", "done in", "worker", ""):
         table.add_column(name, no_wrap=True, overflow="ellipsis", ratio=1 if not name else None)
     for state in [*active[:_SHOWN], *recent]:
         table.add_row(*_job_row(state, ahead.jobs.get(state.job_id)))
-    more = len(active) - _SHOWN
+    more = len(waiting) - min(_SHOWN, len(active))
     counts = farm.jobs.counts()
     words = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no jobs yet"
     done = "" if not active else f"; all done in {_duration(ahead.whole)}"

@@ -71,6 +71,21 @@ class JobState:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ahead:
+    """What an estimate needs of a job that waits or runs; thousands of them are read at once."""
+
+    job_id: str
+    status: JobStatus
+    queue: Queue
+    enable_4k: bool
+    frames: int
+    progress: float
+    seconds_left: float | None
+    worker_id: str | None
+    not_before: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to work on a job, and to write about it, until somebody gets a newer token."""

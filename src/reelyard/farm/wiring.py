@@ -105,7 +105,7 @@ class Farm:
     @cached_property
     def fetch(self) -> Fetch:
         copies = CopyCache(self.settings.copies, self.settings.copy_limit)
-        return Fetch(Places(self.settings.remote_roots), copies)
+        return Fetch(Places(self.settings.remote_roots), copies, self.reelyard.prober.allows)
 
     def work(self, worker_id: str) -> WorkOnJob:
         return WorkOnJob(

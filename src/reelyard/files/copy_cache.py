@@ -41,6 +41,8 @@ from .copy_entry import BLOCKS, LOCK, NOTE, PART, Entry, beside
 from .copying import BlockCopy, Moved
 from .places import Identity, Source
 
+COPIES = "copies"
+"""The folder of the copies, in the root."""
 _ABANDONED_SECONDS = 24 * 3600
 _SUFFIX = re.compile(r"\.[a-z0-9]{1,8}")
 
@@ -72,7 +74,7 @@ class CopyCache:
         """Where the copy of this version of a source is or would be: the same for every job."""
         text = json.dumps([identity.path, identity.size, identity.version])
         name = hashlib.sha256(text.encode()).hexdigest()
-        return self.root / "copies" / name[:2] / f"{name}{_suffix(identity.path)}"
+        return self.root / COPIES / name[:2] / f"{name}{_suffix(identity.path)}"
 
     def holds(self, identity: Identity) -> bool:
         """Whether there is a copy of the right size. Its bytes are looked at on use only."""
@@ -187,7 +189,7 @@ class CopyCache:
         return any((self.root / "pins").glob(f"*/{path.name}"))
 
     def _files(self, ending: str = "") -> Iterator[Path]:
-        return (self.root / "copies").glob(f"*/*{ending}")
+        return (self.root / COPIES).glob(f"*/*{ending}")
 
     def _used(self) -> int:
         """Bytes on the disk, those of copies under way among them."""

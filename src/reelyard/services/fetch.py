@@ -52,6 +52,7 @@ class Fetch:
 
     places: Places
     copies: CopyCache
+    allows: Callable[[Path], bool] = lambda _: True  # what may not be used is not copied either
 
     def __call__(
         self,
@@ -95,7 +96,7 @@ class Fetch:
     ) -> Copied | str:
         check()
         try:
-            source = self.places.remote(path)
+            source = self.places.remote(path) if self.allows(Path(path)) else None
             if source is None:
                 Path(path).stat()
                 return _IN_PLACE
@@ -162,5 +163,7 @@ def _has_files(folder: Path) -> bool:
     """An unmounted share leaves an empty folder, or none."""
     try:
         return any(folder.iterdir())
+    except NotADirectoryError:
+        return True  # the share is there; the path goes through one of its files
     except OSError:
         return False

@@ -50,6 +50,14 @@ class Prober:
             self._memory.keep(self._adapter.dump_python(facts, mode="json"), *fresh)
         return facts
 
+    def allows(self, path: Path) -> bool:
+        """Whether the file lies where sources may lie."""
+        try:
+            self._check_allowed(path)
+        except BadMedia:
+            return False
+        return True
+
     def _check_allowed(self, path: Path) -> None:
         if not self._roots:
             return

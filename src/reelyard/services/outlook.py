@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from reelyard.domain.estimate import Crew, Estimate, Running, Waiting, estimate
-from reelyard.domain.farm import JobState, Worker
+from reelyard.domain.farm import Ahead, Worker
 from reelyard.domain.lifecycle import JobStatus
 
 
-def outlook(jobs: Sequence[JobState], workers: Sequence[Worker]) -> Estimate:
+def outlook(jobs: Sequence[Ahead], workers: Sequence[Worker]) -> Estimate:
     """The estimate for ``jobs``, which are in their turn. Seconds from now."""
     now = datetime.now(UTC)
     return estimate(
@@ -20,7 +20,7 @@ def outlook(jobs: Sequence[JobState], workers: Sequence[Worker]) -> Estimate:
     )
 
 
-def _waiting(state: JobState, now: datetime) -> Waiting:
+def _waiting(state: Ahead, now: datetime) -> Waiting:
     delay = (state.not_before - now).total_seconds() if state.not_before else 0.0
     return Waiting(
         job_id=state.job_id,
@@ -31,7 +31,7 @@ def _waiting(state: JobState, now: datetime) -> Waiting:
     )
 
 
-def _running(state: JobState) -> Running:
+def _running(state: Ahead) -> Running:
     return Running(
         job_id=state.job_id,
         worker_id=state.worker_id or "",

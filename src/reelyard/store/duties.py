@@ -18,6 +18,8 @@ from .rows import STATE_COLUMNS, WITH_NAMES, state_of
 from .schema import duties, jobs
 from .turns import candidates, crew
 
+_WITHOUT_OUTPUT = (JobStatus.CANCELLED.value, JobStatus.FAILED.value)
+
 
 class Duties:
     """The sweep's view of the database."""
@@ -104,13 +106,13 @@ class Duties:
         return list(found.items())
 
     def to_clean_up(self) -> Sequence[JobState]:
-        """Cancelled jobs whose output may have been published, or begun to be."""
+        """Cancelled and failed jobs whose output may have been published, or begun to be."""
         with self._database.reading() as connection:
             rows = connection.execute(
                 sa.select(*STATE_COLUMNS)
                 .select_from(WITH_NAMES)
                 .where(
-                    jobs.c.status == JobStatus.CANCELLED.value, jobs.c.output_path.is_not(None)
+                    jobs.c.status.in_(_WITHOUT_OUTPUT), jobs.c.output_path.is_not(None)
                 )
             )  # fmt: skip
             return [state_of(row) for row in rows]
@@ -121,7 +123,7 @@ class Duties:
                 sa.update(jobs)
                 .where(
                     jobs.c.job_id == state.job_id, jobs.c.token == state.token,
-                    jobs.c.status == JobStatus.CANCELLED.value,
+                    jobs.c.status.in_(_WITHOUT_OUTPUT),
                 )
                 .values(output_path=None)
             )  # fmt: skip

@@ -13,6 +13,7 @@ from reelyard.domain.errors import JobUnknown
 from reelyard.domain.farm import (
     HIGHEST_PRIORITY,
     LOWEST_PRIORITY,
+    Ahead,
     Attempt,
     AttemptOutcome,
     Happening,
@@ -23,7 +24,7 @@ from reelyard.domain.farm import (
 )
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import Event, JobStatus
-from reelyard.domain.routing import queue_for
+from reelyard.domain.routing import Queue, queue_for
 
 from .clock import now
 from .database import Database
@@ -150,6 +151,25 @@ class Jobs:
         with self._database.reading() as connection:
             return [state_of(row) for row in connection.execute(query.order_by(*order))]
 
+    def ahead(self) -> Sequence[Ahead]:
+        """All jobs that wait or run, in their turn."""
+        active = [JobStatus.QUEUED.value, JobStatus.PROCESSING.value]
+        columns = (
+            jobs.c.job_id, jobs.c.status, jobs.c.queue_name, jobs.c.enable_4k, jobs.c.frames,
+            jobs.c.progress, jobs.c.seconds_left, jobs.c.worker_id, jobs.c.not_before,
+        )  # fmt: skip
+        query = sa.select(*columns).where(jobs.c.status.in_(active)).order_by(*_TURN)
+        with self._database.reading() as connection:
+            return [
+                Ahead(
+                    job_id=row.job_id, status=JobStatus(row.status), queue=Queue(row.queue_name),
+                    enable_4k=row.enable_4k, frames=row.frames, progress=row.progress,
+                    seconds_left=row.seconds_left, worker_id=row.worker_id,
+                    not_before=row.not_before,
+                )
+                for row in connection.execute(query)
+            ]  # fmt: skip
+
     def counts(self) -> dict[JobStatus, int]:
         with self._database.reading() as connection:
             rows = connection.execute(
@@ -164,14 +184,15 @@ class Jobs:
         """
         job_id = _known(job_id)
         with self._database.writing() as connection:
+            # Locked first: a claim beside it must not slip between this look and the change.
             row = connection.execute(
-                sa.select(jobs.c.token, jobs.c.worker_id).where(
-                    jobs.c.job_id == job_id, jobs.c.status == JobStatus.PROCESSING.value
-                )
+                sa.select(jobs.c.status, jobs.c.token, jobs.c.worker_id)
+                .where(jobs.c.job_id == job_id)
+                .with_for_update()
             ).first()
             done = move(connection, Event.CANCEL, job_id, message,
                         completed_at=now(), waiting_for=None, not_before=None)  # fmt: skip
-            if done and row is not None:
+            if done and row is not None and row.status == JobStatus.PROCESSING.value:
                 end_attempt(connection, Lease(job_id, row.worker_id, row.token),
                             AttemptOutcome.CANCELLED, message)  # fmt: skip
         return self._changed(job_id, done, "be cancelled")
@@ -184,7 +205,7 @@ class Jobs:
                 connection, Event.RETRY, job_id, "queued again",
                 attempts=0, round_token=jobs.c.token, progress=0.0, stage="", error_message=None,
                 waiting_for=None, waiting_since=None, not_before=None, started_at=None,
-                completed_at=None, worker_id=None, output_path=None, final_duration=None,
+                completed_at=None, worker_id=None, final_duration=None,
                 queued_at=now(), place=time.time_ns(), sent_at=now(),
             )  # fmt: skip
         return self._changed(job_id, done, "be retried")

@@ -7,7 +7,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reelyard.domain.errors import printable
 from reelyard.domain.estimate import updated_speed
 from reelyard.domain.farm import AttemptOutcome, Finished, JobState, Lease, Standing
 from reelyard.domain.job import Job
@@ -18,7 +17,7 @@ from .database import Database
 from .jobs import read_job
 from .moves import end_attempt, move, note
 from .outbox import post_result
-from .rows import STATE_COLUMNS, WITH_NAMES, encoded, state_of
+from .rows import STATE_COLUMNS, WITH_NAMES, encoded, state_of, storable
 from .schema import job_attempts, job_segments, jobs, workers
 from .turns import candidates, crew, queue_of
 
@@ -178,7 +177,7 @@ class Leases:
         since = waited.waiting_since
         delay = (waited.now - since).total_seconds() if since else 0.0
         return self._give(
-            lease, AttemptOutcome.UNABLE, waiting_for, waiting_for=printable(waiting_for),
+            lease, AttemptOutcome.UNABLE, waiting_for, waiting_for=storable(waiting_for),
             not_before=now(min(longest_delay, max(shortest, delay / 4))),
             waiting_since=sa.func.coalesce(jobs.c.waiting_since, now()),
         )  # fmt: skip
@@ -213,7 +212,7 @@ def blame(
 ) -> bool:
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
-    message = printable(message)
+    message = storable(message)
     if count + 1 >= MOST_ATTEMPTS:
         why = f"{message} ({count + 1} attempts)"
         done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1)
@@ -236,7 +235,7 @@ def fail_job(
 ) -> bool:
     """Fail a job for good, and post that as its result."""
     done = move(connection, Event.FAIL, lease.job_id, message, *more, lease=lease,
-                completed_at=now(), error_message=printable(message), waiting_for=None,
+                completed_at=now(), error_message=storable(message), waiting_for=None,
                 waiting_since=None, **values)  # fmt: skip
     if done:
         post_result(connection, lease, None)
@@ -248,7 +247,7 @@ def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> Non
     connection.execute(sa.update(workers).where(this).values(failures=workers.c.failures + 1))
     if (connection.scalar(sa.select(workers.c.failures).where(this)) or 0) < MOST_FAILURES:
         return
-    reason = printable(f"failed {MOST_FAILURES} jobs in a row, the last one: {message}")
+    reason = storable(f"failed {MOST_FAILURES} jobs in a row, the last one: {message}")
     done = connection.execute(
         sa.update(workers).where(this, workers.c.quarantine.is_(None)).values(quarantine=reason)
     )

@@ -6,11 +6,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from reelyard.domain.errors import printable
 from reelyard.domain.farm import AttemptOutcome, Lease
 from reelyard.domain.lifecycle import Event, sources, target
 
 from .clock import now
+from .rows import storable
 from .schema import events, job_attempts, jobs, workers
 
 _FREE = {"lease_until": None, "reserved_by": None, "speed": None, "seconds_left": None}
@@ -54,7 +54,7 @@ def note(
     line = {
         "at": now(),
         "what": what,
-        "message": printable(message),
+        "message": storable(message),
         "job_id": job_id,
         "worker_id": worker_id,
     }
@@ -69,7 +69,7 @@ def end_attempt(
     figures: dict[str, Any] | None = None,
 ) -> None:
     """Close the books on one worker's turn, and have the worker free again."""
-    said = None if message is None else printable(message)
+    said = None if message is None else storable(message)
     values: dict[str, Any] = {"outcome": outcome.value, "ended_at": now(), "message": said}
     if figures is not None:
         values["figures"] = figures

@@ -13,14 +13,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reelyard.domain.errors import printable
 from reelyard.domain.farm import Finished, Lease, Result
 from reelyard.domain.job import ItemType
 from reelyard.domain.lifecycle import JobStatus
 
 from .clock import now
 from .database import Database
-from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, state_of
+from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, state_of, storable
 from .schema import compilation_results, job_items, jobs, outbox
 
 _RESULT = "result"
@@ -105,9 +104,7 @@ class Outbox:
                 connection.execute(
                     sa.update(outbox)
                     .where(outbox.c.id == entry.number)
-                    .values(
-                        tries=entry.tries + 1, try_after=now(wait), last_error=printable(reason)
-                    )
+                    .values(tries=entry.tries + 1, try_after=now(wait), last_error=storable(reason))
                 )
 
 

@@ -9,6 +9,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import sqlalchemy as sa
 
+from reelyard.domain.errors import printable
 from reelyard.domain.farm import Attempt, AttemptOutcome, Capabilities, Happening, JobState, Worker
 from reelyard.domain.job import Item, ItemType, Job, OnBadItem
 from reelyard.domain.lifecycle import JobStatus, Order, WorkerState
@@ -137,6 +138,11 @@ def encoded(text: str) -> str:
     if plain and "\0" not in text and not text.startswith(_BYTES):
         return text
     return _BYTES + quote_from_bytes(raw)
+
+
+def storable(text: str) -> str:
+    """A message as any database can hold it: lines stay lines, of printable characters."""
+    return "\n".join(map(printable, text.splitlines()))
 
 
 def decoded(text: str) -> str:

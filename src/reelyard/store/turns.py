@@ -49,7 +49,14 @@ def candidates(
         else_=2,
     )
     rows = connection.execute(
-        sa.select(jobs.c.job_id, jobs.c.token, jobs.c.reserved_by, jobs.c.priority, jobs.c.place)
+        sa.select(
+            jobs.c.job_id,
+            jobs.c.token,
+            jobs.c.reserved_by,
+            jobs.c.priority,
+            jobs.c.place,
+            reserved.label("rank"),
+        )
         .where(
             jobs.c.status == JobStatus.QUEUED.value,
             jobs.c.queue_name == queue.value,
@@ -88,9 +95,9 @@ def _not_for_somebody_else(
     return sa.or_(~by_this, by_others == len(others))
 
 
-def turn(row: Row) -> tuple[int, int]:
+def turn(row: Row) -> tuple[int, int, int]:
     """Sorts candidates of several queues."""
-    return -row.priority, row.place
+    return -row.priority, row.rank, row.place
 
 
 def queue_of(connection: sa.Connection, named: str) -> Queue | None:
