@@ -23,6 +23,7 @@ from reelyard.files.segment_cache import SegmentCache
 from reelyard.services.gather import Prober
 from reelyard.services.planning import Planning
 from reelyard.services.render_job import RenderJob
+from reelyard.services.trial import trial
 from reelyard.settings import Settings
 
 if TYPE_CHECKING:
@@ -88,6 +89,15 @@ class Reelyard:
             username=local_username(),
             at_once=self.at_once or self.settings.jobs or _cores(),
         )
+
+    def try_out(self) -> None:
+        """Render a second of film as a job does, beside the cache. Raises ReelyardError."""
+
+        def beside(folder: Path) -> RenderJob:
+            own = {"cache_dir": folder / "cache", "log_dir": folder / "logs", "media_roots": ()}
+            return Reelyard(self.settings.model_copy(update=own), self.encoder, 1).render_job
+
+        trial(self.settings.cache_dir / "work", beside)
 
     def workshop(self, job: Job) -> Workshop:
         form = output_form(enable_4k=job.enable_4k)

@@ -202,7 +202,7 @@ def doctor(as_json: AsJson = False) -> None:
 
     settings = read_settings()
     reelyard = Reelyard(settings)
-    findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory)
+    findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory, reelyard.try_out)
     findings += check_farm(Farm(settings))
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))

@@ -128,7 +128,12 @@ def show_job(state: JobState, *, as_json: bool) -> None:
             "waiting for": state.waiting_for, "reason": state.error_message}  # fmt: skip
     for name, value in rows.items():
         if value and (name != "film" or state.status is JobStatus.COMPLETED):
-            console.print(f"{name:>12}: {escape(printable(value))}")
+            console.print(f"{name:>12}: {escape(_lines(value))}")
+
+
+def _lines(text: str) -> str:
+    """The text with its later lines below its first."""
+    return f"\n{'':>14}".join(map(printable, text.splitlines()))
 
 
 def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
@@ -151,7 +156,7 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
     for one in history:
         who = f" ({one.worker_id})" if one.worker_id else ""
         console.print(
-            f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what:<10} {escape(printable(one.message))}{who}"
+            f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what:<10} {escape(_lines(one.message))}{who}"
         )
 
 

@@ -134,15 +134,22 @@ class FFmpeg:
         return [str(self.executable), *_ALWAYS, *stdin, "-y", *arguments]
 
     def filters(self) -> frozenset[str]:
-        """The names of the filters that it has."""
-        listed = subprocess.run(
-            [str(self.executable), "-hide_banner", "-filters"],
-            capture_output=True,
-            check=True,
-            timeout=30,
-            env=environment(None),
-            stdin=subprocess.DEVNULL,
-        ).stdout.decode("utf-8", "replace")
+        """The names of the filters that it has. Raises FFmpegFailed."""
+        try:
+            found = subprocess.run(
+                [str(self.executable), "-hide_banner", "-filters"],
+                capture_output=True,
+                check=True,
+                timeout=30,
+                env=environment(None),
+                stdin=subprocess.DEVNULL,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            raise FFmpegFailed(
+                f"{self.executable} can't say which filters it has: {error}",
+                remedy="Unset REELYARD_FFMPEG to use the packaged one",
+            ) from error
+        listed = found.stdout.decode("utf-8", "replace")
         rows = (line.split() for line in listed.splitlines())
         return frozenset(row[1] for row in rows if len(row) > 2 and "->" in row[2])
 

@@ -39,6 +39,7 @@ _STOP_SECONDS = 20.0
 _LOOK_SECONDS = 0.5
 _REGISTERED_WITHIN = 30.0
 _TIDY_SECONDS = 60.0
+_LONGEST_QUARANTINE = 3600.0
 
 _told_to_stop = mmap.mmap(-1, 1)
 """Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
@@ -77,7 +78,9 @@ class _Life:
         self._queues = tuple(Queue(name) for name in worker.app.amqp.queues.consume_from)
         self._registered = threading.Event()
         self._consumes = True
-        self._beat_at = self._tidied_at = self._examined_at = 0.0
+        self._beat_at = self._tidied_at = 0.0
+        self._examined_at: float | None = None
+        self._quarantines = 0
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
         self._prefetch = self._farm.prefetch(self.worker_id)
 
@@ -112,7 +115,7 @@ class _Life:
         self._in_background(self._prefetch.when_busy)
 
     def _in_background(self, work: Callable[[], None]) -> None:
-        threading.Thread(target=work, name="prefetch", daemon=True).start()
+        threading.Thread(target=work, name="beside", daemon=True).start()
 
     def _on_shutting_down(self, **_: Any) -> None:
         _told_to_stop[0] = 1
@@ -188,11 +191,13 @@ class _Life:
         if worker is None or worker.instance != self._instance:
             return
         self._consume(worker.takes_jobs)
-        if worker.quarantine is not None:
-            self._examine(worker)
         if worker.order is Order.STOP or (worker.order is Order.DRAIN and worker.job_id is None):
             _LOG.info("told to %s: ending", worker.order)
             self._end()
+        elif worker.quarantine is not None:
+            self._examine_soon(worker.quarantine)
+        elif worker.failures == 0:
+            self._quarantines = 0
 
     def _consume(self, wanted: bool) -> None:
         """Take messages only while jobs are taken, so that others get them.
@@ -209,18 +214,29 @@ class _Life:
             self._consumes = wanted
             _LOG.info("%s jobs", "taking" if wanted else "taking no more")
 
-    def _examine(self, worker: Worker) -> None:
-        if time.monotonic() - self._examined_at < self._farm.settings.lease_seconds:
-            return
-        self._examined_at = time.monotonic()
+    def _examine_soon(self, quarantine: str) -> None:
+        """The more often a worker passed and failed again, the longer it waits."""
+        now = time.monotonic()
+        wait = min(_LONGEST_QUARANTINE, self._farm.settings.lease_seconds * 2**self._quarantines)
+        if self._examined_at is None or now - self._examined_at >= wait:
+            self._examined_at = now
+            self._in_background(lambda: self._examine(quarantine))
+
+    def _examine(self, quarantine: str) -> None:
         reelyard = self._farm.reelyard
-        findings = examine(self._farm.settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory)
-        failed = [one for one in findings if one.verdict is Verdict.FAILED]
-        if failed:
-            _LOG.error("in quarantine (%s): %s", worker.quarantine, failed[0].message)
-        else:
+        try:
+            findings = examine(self._farm.settings, lambda: reelyard.ffmpeg,
+                               lambda: reelyard.memory, reelyard.try_out)  # fmt: skip
+            failed = [one for one in findings if one.verdict is Verdict.FAILED]
+            if failed:
+                _LOG.error("in quarantine (%s): %s", quarantine, failed[0].message)
+                return
             self._farm.workers.release(self.worker_id)
-            _LOG.info("passed the examination: out of quarantine")
+        except ReelyardError as error:
+            _LOG.error("in quarantine (%s): %s", quarantine, error)
+            return
+        self._quarantines += 1
+        _LOG.info("passed the examination: out of quarantine")
 
     def _tidy(self) -> None:
         farm = self._farm

@@ -6,12 +6,14 @@ pasted into a shell, ``ffmpeg_stderr.txt`` everything that FFmpeg said.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+_LOG = logging.getLogger(__name__)
 _LONGEST_NAME = 120  # bytes; file systems take 255, and two of these make a name
 
 
@@ -50,6 +52,13 @@ class JobLog:
         line = f"{self._clock():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z  {message}\n"
         self._write(self._log, line)
 
+    def say(self, message: str) -> None:
+        """The same, where a job's end must not depend on it: the program's log gets it otherwise."""
+        try:
+            self.step(message)
+        except OSError as error:
+            _LOG.error("%s can't be written (%s): %s", self.folder, error, message)
+
     def command(self, argv: Sequence[str], cwd: Path | None) -> None:
         line = self._quote(argv)
         where = f"cd {self._quote([str(cwd)])} && " if cwd else ""
@@ -60,7 +69,10 @@ class JobLog:
 
     def close(self) -> None:
         for file in (self._log, self._commands, self._stderr):
-            file.close()
+            try:
+                file.close()
+            except OSError as error:
+                _LOG.error("%s lacks its end: %s", file.name, error)
 
     def _write(self, file: TextIO, text: str) -> None:
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from reelyard.engine import encoders, fonts
 from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.memory import Memory
 from reelyard.settings import Settings
+
+from .storage import storage_error
 
 _FILTERS = ("ass", "zscale", "tonemap", "bwdif", "ebur128", "alimiter", "premultiply")
 _ROOM = 10_000_000_000
@@ -40,10 +43,14 @@ class Finding:
 
 
 def examine(
-    settings: Settings, ffmpeg: Callable[[], FFmpeg], memory: Callable[[], Memory]
+    settings: Settings,
+    ffmpeg: Callable[[], FFmpeg],
+    memory: Callable[[], Memory],
+    try_out: Callable[[], None],
 ) -> list[Finding]:
-    """Everything about this machine that rendering depends on."""
+    """Everything about this machine that rendering depends on; ``try_out`` renders a little film."""
     findings = list(_ffmpeg(ffmpeg))
+    findings.append(_trial(try_out))
     findings += _fonts(settings.font_dirs, memory)
     findings += [
         folder_finding("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
@@ -69,6 +76,19 @@ def _ffmpeg(find: Callable[[], FFmpeg]) -> Iterator[Finding]:
     else:
         yield Finding("filters", Verdict.OK, "all that are used")
     yield from _encoders(ffmpeg)
+
+
+def _trial(try_out: Callable[[], None]) -> Finding:
+    begun = time.monotonic()
+    try:
+        try_out()
+    except ReelyardError as error:
+        return Finding("rendering", Verdict.FAILED, error.message, error.remedy)
+    except OSError as error:
+        failure = storage_error(error)
+        return Finding("rendering", Verdict.FAILED, failure.message, failure.remedy)
+    took = time.monotonic() - begun
+    return Finding("rendering", Verdict.OK, f"one second of film, with all checks, in {took:.1f} s")
 
 
 def _encoders(ffmpeg: FFmpeg) -> Iterator[Finding]:

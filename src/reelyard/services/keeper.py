@@ -24,7 +24,6 @@ from .progress import Progress
 
 LOOK_SECONDS = 0.5
 _WRITE_SECONDS = 1.0
-_STEP = 1.0  # per cent
 
 
 class Reason(StrEnum):
@@ -138,7 +137,7 @@ class Keeper:
     def _is_due(self) -> bool:
         since = time.monotonic() - self._beat_at
         percent, stage = self._percent(), self._stage
-        moved = stage != self._told[1] or percent - self._told[0] >= _STEP
+        moved = stage != self._told[1] or int(percent) != int(self._told[0])
         return since > self._leases.seconds / 4 or (moved and since >= _WRITE_SECONDS)
 
     def _percent(self) -> float:

@@ -13,9 +13,9 @@ ROOM = 200_000_000  # bytes left free whatever a job needs
 
 def log_failure(log: JobLog, error: ReelyardError) -> None:
     """Write down why a job ends, with FFmpeg's last words where it has any."""
-    log.step(f"failed: {error}")
+    log.say(f"failed: {error}")
     for line in getattr(error, "tail", ()):
-        log.step(f"  FFmpeg: {line}")
+        log.say(f"  FFmpeg: {line}")
 
 
 def storage_error(error: OSError) -> ReelyardError:

@@ -45,7 +45,7 @@ from .keeper import Keeper, Reason, insist
 from .outputs import check_output, remove_output
 from .render_job import Publication, Rendered, RenderJob
 from .resolve import Catalogue, resolve
-from .storage import log_failure
+from .storage import log_failure, storage_error
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 600.0
@@ -129,8 +129,10 @@ class _Turn:
             )
         except (ReelyardError, OSError) as error:
             _LOG.error("job %s can't be begun: %s", self.lease.job_id, error)
-            self.using.leases.attempt_failed(self.lease, f"can't be begun: {error}")
-            return JobStatus.QUEUED
+            try:
+                return self._blamed(error, _LOG.error)
+            except DatabaseUnavailable:
+                return self._left_to_the_sweep(_LOG.error)
         with closing(log):
             return self._logged(render_job, log)
 
@@ -141,7 +143,7 @@ class _Turn:
             f"job {state.job_id} of {state.username}: taken by {self.lease.worker_id} from "
             f"{state.queue}, attempt {self.lease.token}, {waited:.1f} s after it was queued"
         )
-        keeper = Keeper(self.using.leases, self.lease, self.using.must_stop, log.step,
+        keeper = Keeper(self.using.leases, self.lease, self.using.must_stop, log.say,
                         time_limit=self.using.time_limit)  # fmt: skip
         try:
             with keeper:
@@ -181,23 +183,26 @@ class _Turn:
             if isinstance(result, Rendered):
                 return self._completed(result, keeper, log)
             return self._stopped(result, keeper, log)
-        except DatabaseUnavailable as error:
-            log.step(f"gave up on the database; the sweep frees the job: {error.message}")
-            return JobStatus.PROCESSING
+        except DatabaseUnavailable:
+            return self._left_to_the_sweep(log.say)
+
+    def _left_to_the_sweep(self, say: Say) -> JobStatus:
+        say("gave up on the database: once the lease has run out, another worker takes the job")
+        return JobStatus.PROCESSING
 
     def _completed(self, done: Rendered, keeper: Keeper, log: JobLog) -> JobStatus:
         finished = _finished(done, time.monotonic() - self.begun)
-        closed = insist(lambda: self.using.leases.complete(self.lease, finished), log.step,
+        closed = insist(lambda: self.using.leases.complete(self.lease, finished), log.say,
                         _PATIENCE, self.using.must_stop)  # fmt: skip
         if closed:
-            log.step(f"completed in {finished.processing_time:.1f} s")
+            log.say(f"completed in {finished.processing_time:.1f} s")
             return JobStatus.COMPLETED
         standing = self.using.leases.standing(self.lease)
         if standing.status is JobStatus.CANCELLED:
             remove_output(done.output)
-            log.step("cancelled while it was published: taken back")
+            log.say("cancelled while it was published: taken back")
         else:
-            log.step("published, but somebody else has the job by now")
+            log.say("published, but somebody else has the job by now")
         return standing.status
 
     def _stopped(self, error: Exception, keeper: Keeper, log: JobLog) -> JobStatus:
@@ -206,12 +211,17 @@ class _Turn:
         if isinstance(error, ReelyardError):
             log_failure(log, error)
         else:
-            log.step("failed: " + "".join(traceback.format_exception(error)))
-        insist(lambda: self._blame(error), log.step, _PATIENCE, self.using.must_stop)
+            log.say("failed: " + "".join(traceback.format_exception(error)))
+        return self._blamed(error, log.say)
+
+    def _blamed(self, error: Exception, say: Say) -> JobStatus:
+        insist(lambda: self._blame(error), say, _PATIENCE, self.using.must_stop)
         return self.using.leases.standing(self.lease).status
 
     def _blame(self, error: Exception) -> bool:
         leases, lease = self.using.leases, self.lease
+        if isinstance(error, OSError):
+            error = storage_error(error)
         if isinstance(error, JobRejected | BadMedia):
             return leases.refuse(lease, str(error))
         if isinstance(error, FarmUnavailable | OutOfDisk | StorageFailed | OutputUnusable):
@@ -221,10 +231,10 @@ class _Turn:
         return leases.attempt_failed(lease, f"an error in Reelyard itself: {error!r}")
 
     def _broken_off(self, reason: Reason | None, log: JobLog) -> JobStatus:
-        log.step(f"stopped: {_WORDS.get(reason, 'asked to')}")
+        log.say(f"stopped: {_WORDS.get(reason, 'asked to')}")
         if reason is Reason.TIME_LIMIT:
             message = f"took longer than {self.using.time_limit:.0f} s"
-            insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.step,
+            insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.say,
                    _PATIENCE, self.using.must_stop)  # fmt: skip
         elif reason not in (Reason.CANCELLED, Reason.LOST):
             self.using.leases.hand_back(self.lease, f"handed back by {self.lease.worker_id}")

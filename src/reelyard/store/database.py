@@ -124,10 +124,23 @@ def _engine(url: sa.URL) -> sa.Engine:
         arguments = {"prepare_threshold": None, "connect_timeout": 5,
                      "application_name": "reelyard", "keepalives_idle": 30,
                      "tcp_user_timeout": 15_000}  # fmt: skip
-        return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, pool_size=4)
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, pool_size=4)
+        sa.event.listen(engine, "begin", _limit_waiting)
+        return engine
     except (NoSuchModuleError, ImportError) as error:
         raise SettingsInvalid(f"this database needs a driver: {error}",
                               remedy=_EXAMPLES) from error  # fmt: skip
+
+
+def _limit_waiting(connection: sa.Connection) -> None:
+    """A process that is frozen, or cut off, in the middle of a transaction holds up nobody for long.
+
+    Said in each transaction: behind a pooler, a session is not ours to set up.
+    """
+    if connection.get_execution_options().get("writes"):
+        connection.exec_driver_sql(
+            "SET LOCAL idle_in_transaction_session_timeout = 5000; SET LOCAL lock_timeout = 10000"
+        )
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from reelyard.domain.farm import Finished, Lease, Result
-from reelyard.domain.job import ItemType
 from reelyard.domain.lifecycle import JobStatus
 
 from .clock import now
 from .database import Database
+from .jobs import read_job
 from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, state_of, storable
-from .schema import compilation_results, job_items, jobs, outbox
+from .schema import compilation_results, job_attempts, jobs, outbox
 
 _RESULT = "result"
 _LONGEST_WAIT = 3600.0
@@ -43,27 +43,32 @@ def post_result(connection: sa.Connection, lease: Lease, done: Finished | None) 
     ).one()
     state = state_of(row)
     assert state.completed_at is not None
+    job = read_job(connection, lease.job_id)
     payload: dict[str, Any] = {
         "job_id": state.job_id,
         "username": encoded(state.username),
         "channel_name": encoded(state.channel_name),
         "timestamp": state.completed_at.isoformat(),
-        "video_count": done.video_count if done else _videos(connection, state.job_id),
+        "video_count": done.video_count if done else job.video_count,
         "total_duration": done.final_duration if done else 0.0,
         "output_path": encoded(done.output_path) if done else None,
         "worker_id": lease.worker_id,
-        "features_used": list(done.features_used) if done else [],
-        "processing_time": done.processing_time if done else 0.0,
+        "features_used": list(done.features_used if done else job.features),
+        "processing_time": done.processing_time if done else _worked(connection, lease),
         "status": state.status.value,
     }
     entry = {"kind": _RESULT, "name": f"{state.job_id}:{lease.token}", "payload": payload}
     connection.execute(sa.insert(outbox).values(**entry, created_at=now(), tries=0))
 
 
-def _videos(connection: sa.Connection, job_id: str) -> int:
-    query = sa.select(sa.func.count()).select_from(job_items)
-    of_type = job_items.c.item_type == ItemType.VIDEO.value
-    return connection.scalar(query.where(job_items.c.job_id == job_id, of_type)) or 0
+def _worked(connection: sa.Connection, lease: Lease) -> float:
+    """For how many seconds the last attempt worked, or has worked until now."""
+    row = connection.execute(
+        sa.select(
+            job_attempts.c.started_at, sa.func.coalesce(job_attempts.c.ended_at, now()).label("end")
+        ).where(job_attempts.c.job_id == lease.job_id, job_attempts.c.token == lease.token)
+    ).first()
+    return 0.0 if row is None else float((row.end - row.started_at).total_seconds())
 
 
 class Outbox:
