@@ -28,10 +28,10 @@ from reelyard.domain.lifecycle import Order
 from reelyard.domain.routing import Queue
 from reelyard.engine import processes
 from reelyard.services.capabilities import capabilities, free_disk
-from reelyard.services.doctor import Verdict, examine
 from reelyard.services.prefetch import release_unused
 
 from .configuration import EFFECTIVE
+from .quarantine import Quarantine
 from .wiring import Farm
 
 _LOG = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ _STOP_SECONDS = 20.0
 _LOOK_SECONDS = 0.5
 _REGISTERED_WITHIN = 30.0
 _TIDY_SECONDS = 60.0
-_LONGEST_QUARANTINE = 3600.0
+_SWEEP_SECONDS = 2.0
 
 _told_to_stop = mmap.mmap(-1, 1)
 """Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
@@ -78,9 +78,8 @@ class _Life:
         self._queues = tuple(Queue(name) for name in worker.app.amqp.queues.consume_from)
         self._registered = threading.Event()
         self._consumes = True
-        self._beat_at = self._tidied_at = 0.0
-        self._examined_at: float | None = None
-        self._quarantines = 0
+        self._beat_at = self._swept_at = self._tidied_at = 0.0
+        self._quarantine = Quarantine(self._farm, self.worker_id)
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
         self._prefetch = self._farm.prefetch(self.worker_id)
 
@@ -162,7 +161,9 @@ class _Life:
             self._beat_at = now
             self._in_background(self._prefetch)  # should a message not have led to it
         self._obey()
-        self._farm.sweep()
+        if now - self._swept_at >= min(_SWEEP_SECONDS, self._farm.settings.lease_seconds / 6):
+            self._farm.sweep()
+            self._swept_at = now
         if now - self._tidied_at >= min(_TIDY_SECONDS, self._farm.settings.lease_seconds):
             self._tidy()
             self._tidied_at = now
@@ -194,10 +195,8 @@ class _Life:
         if worker.order is Order.STOP or (worker.order is Order.DRAIN and worker.job_id is None):
             _LOG.info("told to %s: ending", worker.order)
             self._end()
-        elif worker.quarantine is not None:
-            self._examine_soon(worker.quarantine)
-        elif worker.failures == 0:
-            self._quarantines = 0
+        else:
+            self._quarantine.look(worker)
 
     def _consume(self, wanted: bool) -> None:
         """Take messages only while jobs are taken, so that others get them.
@@ -213,30 +212,6 @@ class _Life:
         if wanted != self._consumes:
             self._consumes = wanted
             _LOG.info("%s jobs", "taking" if wanted else "taking no more")
-
-    def _examine_soon(self, quarantine: str) -> None:
-        """The more often a worker passed and failed again, the longer it waits."""
-        now = time.monotonic()
-        wait = min(_LONGEST_QUARANTINE, self._farm.settings.lease_seconds * 2**self._quarantines)
-        if self._examined_at is None or now - self._examined_at >= wait:
-            self._examined_at = now
-            self._in_background(lambda: self._examine(quarantine))
-
-    def _examine(self, quarantine: str) -> None:
-        reelyard = self._farm.reelyard
-        try:
-            findings = examine(self._farm.settings, lambda: reelyard.ffmpeg,
-                               lambda: reelyard.memory, reelyard.try_out)  # fmt: skip
-            failed = [one for one in findings if one.verdict is Verdict.FAILED]
-            if failed:
-                _LOG.error("in quarantine (%s): %s", quarantine, failed[0].message)
-                return
-            self._farm.workers.release(self.worker_id)
-        except ReelyardError as error:
-            _LOG.error("in quarantine (%s): %s", quarantine, error)
-            return
-        self._quarantines += 1
-        _LOG.info("passed the examination: out of quarantine")
 
     def _tidy(self) -> None:
         farm = self._farm

@@ -22,6 +22,7 @@ from .outputs import remove_output
 from .queue import WakeQueue
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_TURN = 5.0  # seconds for which others wait when a sweeping process dies
 
 
 class Results(Protocol):
@@ -53,7 +54,8 @@ class Sweep:
         Raises DatabaseUnavailable.
         """
         try:
-            mine = self.duties.take_over("sweep", self.holder, self.lease_seconds / 4)
+            turn = min(_LONGEST_TURN, self.lease_seconds / 4)
+            mine = self.duties.take_over("sweep", self.holder, turn)
         except DatabaseUnavailable:
             self.database_was_away()
             raise

@@ -17,7 +17,7 @@ from reelyard.domain.routing import Queue
 from .clock import now
 from .database import Database
 from .jobs import read_job
-from .leases import blame
+from .leases import MOST_FAILURES, blame
 from .moves import note
 from .schema import jobs, workers
 from .turns import candidates, crew, turn
@@ -127,12 +127,12 @@ class Workers:
         return found
 
     def release(self, worker_id: str) -> None:
-        """End a worker's quarantine."""
+        """End a worker's quarantine. Until it has completed a job, one failure brings it back."""
         with self._database.writing() as connection:
             done = connection.execute(
                 sa.update(workers)
                 .where(workers.c.worker_id == worker_id, workers.c.quarantine.is_not(None))
-                .values(quarantine=None, failures=0)
+                .values(quarantine=None, failures=MOST_FAILURES - 1)
             )
             if done.rowcount:
                 note(connection, "released", "passed its examination", worker_id=worker_id)
