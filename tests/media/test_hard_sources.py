@@ -134,6 +134,6 @@ def test_a_contact_sheet_of_thousands_stays_a_picture(clips: Clips, tmp_path: Pa
     clip = clips.video("thumb.mp4", size="64x36", seconds=0.1, sound=False)
     sheet = tmp_path / "sheet.jpg"
     thumbs = [Thumb(clip, 0, f"{n} item") for n in range(2500)]
-    contact_sheet(thumbs, packaged(CAPTION_FONT)[0], sheet)
+    contact_sheet(thumbs, packaged(CAPTION_FONT)[0], sheet, lambda: None)
     with Image.open(sheet) as picture:
         assert max(picture.size) < 8000

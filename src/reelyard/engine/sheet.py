@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,19 @@ class Thumb:
     caption: str
 
 
-def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
+def contact_sheet(
+    thumbs: Sequence[Thumb], font: Path, output: Path, check: Callable[[], None]
+) -> None:
     """Write the sheet as JPEG, about as wide as it is high, and never wider than ``_WIDEST``.
 
     With more items the pictures get smaller, so that neither the file nor memory grows without end.
+    ``check`` is called before each picture and raises to stop it.
     """
+
+    def picture_of(thumb: Thumb) -> Image.Image:
+        check()
+        return _frame(thumb, size)
+
     columns = max(1, math.ceil(math.sqrt(len(thumbs) * (THUMB[1] + _CAPTION) / THUMB[0])))
     rows = math.ceil(len(thumbs) / columns)
     size = _thumb_size(columns)
@@ -46,7 +54,7 @@ def contact_sheet(thumbs: Sequence[Thumb], font: Path, output: Path) -> None:
     draw = ImageDraw.Draw(sheet)
     face = ImageFont.truetype(str(font), 16)
     with ThreadPoolExecutor(_DECODERS, "thumb") as pool:
-        pictures = pool.map(lambda thumb: _frame(thumb, size), thumbs)
+        pictures = pool.map(picture_of, thumbs)
         for n, (thumb, picture) in enumerate(zip(thumbs, pictures, strict=True)):
             x = _GAP + n % columns * cell[0]
             y = _GAP + n // columns * cell[1]

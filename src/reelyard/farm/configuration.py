@@ -77,8 +77,20 @@ def queue(name: routing.Queue) -> Queue:
 
 
 EFFECTIVE = (
-    "task_acks_late", "task_reject_on_worker_lost", "task_track_started", "task_time_limit",
-    "task_soft_time_limit", "worker_prefetch_multiplier", "result_expires", "task_serializer",
-    "accept_content", "enable_utc", "broker_transport_options",
-)  # fmt: skip
+    "task_acks_late",
+    "task_reject_on_worker_lost",
+    "task_track_started",
+    "task_time_limit",
+    "task_soft_time_limit",
+    "worker_prefetch_multiplier",
+    "result_expires",
+    "task_serializer",
+    "result_serializer",
+    "accept_content",
+    "enable_utc",
+    "timezone",
+    "visibility_timeout",
+    "broker_transport_options",
+    "result_backend_transport_options",
+)
 """What a worker logs when it is ready."""

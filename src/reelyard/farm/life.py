@@ -41,6 +41,7 @@ _REGISTERED_WITHIN = 30.0
 _TIDY_SECONDS = 60.0
 _SWEEP_SECONDS = 2.0
 
+_ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _told_to_stop = mmap.mmap(-1, 1)
 """Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
 
@@ -85,6 +86,11 @@ class _Life:
 
     def begin(self) -> None:
         """Returns when the worker is known to the farm, or the database does not answer."""
+        if self._celery.pool_cls.__module__.endswith("prefork"):
+            self._farm.reelyard.database.survive_forks()  # a killed pool process is replaced
+        if hasattr(signal, "SIGHUP"):
+            # A closed terminal. Celery would start itself anew in the same process, over a job.
+            signal.signal(signal.SIGHUP, lambda *_: self._end())
         signals.worker_ready.connect(self._on_ready, weak=False)
         signals.task_received.connect(self._on_received, weak=False)
         signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
@@ -101,7 +107,10 @@ class _Life:
         conf = self._celery.app.conf
         values = ", ".join(f"{name}={conf[name]!r}" for name in EFFECTIVE)
         settings = self._farm.settings
-        _LOG.info(
+        # Celery's own default is to show warnings only, and this has to be seen.
+        level = logging.INFO if _LOG.isEnabledFor(logging.INFO) else logging.WARNING
+        _LOG.log(
+            level,
             "%s is ready: queues=%s, pool=%s, concurrency=%s, %s, broker=%s, database=%s, "
             "lease_seconds=%s, outputs=%s",
             self.worker_id, ",".join(self._queues), self._celery.pool_cls.__module__,
@@ -253,5 +262,12 @@ def _die() -> None:
 
 @signals.worker_process_init.connect
 def _in_pool_process(**_: Any) -> None:
-    """A pool's process does not outlive its worker, however that ends."""
+    """A pool's process does not outlive its worker, however that ends, nor ends before its job is
+    handed back: whoever ends a worker may tell all its processes at once."""
     processes.die_with_parent()
+    for number in _ENDING:
+        signal.signal(number, _on_terminated)
+
+
+def _on_terminated(*_: object) -> None:
+    _told_to_stop[0] = 1

@@ -127,6 +127,14 @@ class CopyCache:
             if entry := copy_entry.read(copy_entry.owner(note)):
                 yield entry
 
+    def discard(self, source: Source) -> None:
+        """Drop a copy of ``source`` that was broken off and that nobody will go on with."""
+        path = self.path(source.identity())
+        with copy_entry.held_if_free(path) as held:
+            if held and copy_entry.read(path) is None:
+                for ending in (PART, BLOCKS):
+                    beside(path, ending).unlink(missing_ok=True)
+
     def trim(self) -> int:
         """Remove abandoned parts, then what is least recently used until the rest fits the limit.
 

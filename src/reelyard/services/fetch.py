@@ -8,6 +8,7 @@ second finds everything there.
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from reelyard.files.places import Places, Source
 
 from .storage import storage_error
 
+_LOG = logging.getLogger(__name__)
 COPIES_AT_ONCE = 5
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
@@ -90,6 +92,17 @@ class Fetch:
     def release(self, pin: str) -> None:
         """The sources kept under ``pin`` are not needed any more."""
         self.copies.unpin(pin)
+
+    def forget(self, job: Job) -> None:
+        """Nobody goes on with this job: drop what of its sources was copied in part."""
+        for path in {path for item in job.items for path in _paths(item)}:
+            try:
+                source = self.places.remote(path) if self.allows(Path(path)) else None
+                if source is not None:
+                    self.copies.discard(source)
+            except (OSError, ValueError) as error:
+                _LOG.info("what was copied of %s is left to the caches' upkeep: %s",
+                          printable(path), error)  # fmt: skip
 
     def _one(
         self, path: str, pin: str, check: Callable[[], None], say: Callable[[str], None]

@@ -165,7 +165,7 @@ class _Attempt:
         prepared, pieces, made = self._make(stop)
         run = render.Run(self.using.ffmpeg, self.log, stop)
         with ThreadPoolExecutor(1, "sheet") as beside:
-            sheet_made = beside.submit(self._contact_sheet, prepared.plan, pieces)
+            sheet_made = beside.submit(self._contact_sheet, prepared.plan, pieces, stop)
             film, facts = self._couple(prepared.plan, pieces, run)
             sheet_path = sheet_made.result()
         stop.check()
@@ -294,7 +294,7 @@ class _Attempt:
             seconds=seconds,
         )
 
-    def _contact_sheet(self, plan: Plan, pieces: Pieces) -> Path:
+    def _contact_sheet(self, plan: Plan, pieces: Pieces, stop: StopSignal) -> Path:
         thumbs = []
         for item in plan.items:
             middle = item.picture[len(item.picture) // 2]
@@ -302,7 +302,7 @@ class _Attempt:
             path = pieces.film / segment_name(middle)
             thumbs.append(sheet.Thumb(path, len(middle.frames) // 2, caption))
         made = self.work / "sheet.jpg"
-        sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made)
+        sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made, stop.check)
         return made
 
     def _chapter_list(self, plan: Plan) -> tuple[Path | None, list[Problem]]:

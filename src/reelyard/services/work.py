@@ -26,6 +26,7 @@ from reelyard.domain.errors import (
     Cancelled,
     DatabaseUnavailable,
     FarmUnavailable,
+    FFmpegFailed,
     JobRejected,
     OutOfDisk,
     OutputUnusable,
@@ -50,6 +51,7 @@ from .storage import log_failure, storage_error
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 600.0
 _LONGEST_DELAY = 300.0
+_HEARD_WITHIN = 1.0
 _MEASURABLE = 0.2  # so much of a film has to be rendered, not cached, to tell a worker's speed
 
 Say = Callable[[str], None]
@@ -139,7 +141,7 @@ class _Turn:
     def _logged(self, render_job: RenderJob, log: JobLog) -> JobStatus:
         state = self.claim.state
         waited = (datetime.now(UTC) - state.queued_at).total_seconds()
-        log.step(
+        log.say(
             f"job {state.job_id} of {state.username}: taken by {self.lease.worker_id} from "
             f"{state.queue}, attempt {self.lease.token}, {waited:.1f} s after it was queued"
         )
@@ -208,11 +210,22 @@ class _Turn:
     def _stopped(self, error: Exception, keeper: Keeper, log: JobLog) -> JobStatus:
         if isinstance(error, Cancelled) or keeper.reason in (Reason.CANCELLED, Reason.LOST):
             return self._broken_off(keeper.reason, log)
+        if isinstance(error, FFmpegFailed) and self._told_to_stop_just_now():
+            return self._broken_off(Reason.TOLD_TO_STOP, log)
         if isinstance(error, ReelyardError):
             log_failure(log, error)
         else:
             log.say("failed: " + "".join(traceback.format_exception(error)))
         return self._blamed(error, log.say)
+
+    def _told_to_stop_just_now(self) -> bool:
+        """Whoever ends a whole group of processes ends FFmpeg before we hear of it."""
+        ends_at = time.monotonic() + _HEARD_WITHIN
+        while not self.using.must_stop():
+            if time.monotonic() > ends_at:
+                return False
+            time.sleep(0.05)
+        return True
 
     def _blamed(self, error: Exception, say: Say) -> JobStatus:
         insist(lambda: self._blame(error), say, _PATIENCE, self.using.must_stop)
@@ -232,6 +245,8 @@ class _Turn:
 
     def _broken_off(self, reason: Reason | None, log: JobLog) -> JobStatus:
         log.say(f"stopped: {_WORDS.get(reason, 'asked to')}")
+        if reason is Reason.CANCELLED:
+            self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
         if reason is Reason.TIME_LIMIT:
             message = f"took longer than {self.using.time_limit:.0f} s"
             insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.say,

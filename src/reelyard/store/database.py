@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,14 @@ class Database:
         self.engine = _engine(self.url)
         self._writer = self.engine.execution_options(writes=True)
         self._current = False
+        self._gate: AbstractContextManager[Any] = nullcontext()
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """A transaction that only reads. Raises DatabaseUnavailable."""
         with _translated(self.url):
             self._bring_up_to_date()
-            with self.engine.begin() as connection:
+            with self._gate, self.engine.begin() as connection:
                 yield connection
 
     @contextmanager
@@ -45,8 +48,29 @@ class Database:
         """A transaction that writes: all of it or nothing. Raises DatabaseUnavailable."""
         with _translated(self.url):
             self._bring_up_to_date()
-            with self._writer.begin() as connection:
+            with self._gate, self._writer.begin() as connection:
                 yield connection
+
+    def survive_forks(self) -> None:
+        """Let this process fork while threads of it use the database.
+
+        What a library keeps in memory of an open SQLite file, locks among it, would be copied with the
+        process, and the copy would wait for ever for locks that nobody holds. So a fork waits for
+        running transactions, and no connection is open then.
+        """
+        owner = os.getpid()
+        gate = self._gate = threading.RLock()
+
+        def before() -> None:
+            if os.getpid() == owner:
+                gate.acquire()
+                self.engine.dispose()
+
+        def after() -> None:
+            if os.getpid() == owner:
+                gate.release()
+
+        os.register_at_fork(before=before, after_in_parent=after)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -54,10 +78,11 @@ class Database:
     def _bring_up_to_date(self) -> None:
         if self._current:
             return
-        found = self._version()
-        if found != HEAD:
-            self._migrate(found)
-        self._current = True
+        with self._gate:
+            found = self._version()
+            if found != HEAD:
+                self._migrate(found)
+            self._current = True
 
     def _version(self) -> str | None:
         with self.engine.connect() as connection:
@@ -102,6 +127,9 @@ def _parsed(url: str) -> sa.URL:
         raise SettingsInvalid("REELYARD_DATABASE_URL is no database address",
                               remedy=_EXAMPLES) from error  # fmt: skip
     kind = parsed.get_backend_name()
+    if "@" in (parsed.host or ""):
+        raise SettingsInvalid("the password in REELYARD_DATABASE_URL holds an @",
+                              remedy="Write %40 for each @ of a password")  # fmt: skip
     if kind in ("postgresql", "postgres"):
         return parsed.set(drivername="postgresql+psycopg")
     if kind != "sqlite":

@@ -222,6 +222,18 @@ class Jobs:
             .where(jobs.c.status == JobStatus.QUEUED.value)
             .scalar_subquery()
         )
+        job_id = _known(job_id)
+        with self._database.writing() as connection:
+            # A reserve is first within its priority: here nothing may be.
+            connection.execute(
+                sa.update(jobs)
+                .where(
+                    jobs.c.status == JobStatus.QUEUED.value,
+                    jobs.c.priority == HIGHEST_PRIORITY,
+                    jobs.c.reserved_by.is_not(None),
+                )
+                .values(reserved_by=None)
+            )
         return self._place(job_id, "moved to the front", priority=HIGHEST_PRIORITY, place=first)
 
     def _place(self, job_id: str, message: str, **values: object) -> JobState:
