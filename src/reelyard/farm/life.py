@@ -262,9 +262,16 @@ def _die() -> None:
 
 @signals.worker_process_init.connect
 def _in_pool_process(**_: Any) -> None:
-    """A pool's process does not outlive its worker, however that ends, nor ends before its job is
-    handed back: whoever ends a worker may tell all its processes at once."""
+    """A pool's process does not outlive its worker, however that ends."""
     processes.die_with_parent()
+    signals.task_prerun.connect(_heed_signals, weak=False)
+
+
+def _heed_signals(**_: Any) -> None:
+    """Nor does it end before its job is handed back: whoever ends a worker may tell all its processes.
+
+    Done before each task, because the pool sets its own handlers after it was initialised.
+    """
     for number in _ENDING:
         signal.signal(number, _on_terminated)
 
