@@ -27,6 +27,7 @@ from reelyard.services.trial import trial
 from reelyard.settings import Settings
 
 if TYPE_CHECKING:
+    from reelyard.files.copy_cache import CopyCache
     from reelyard.store.database import Database
     from reelyard.store.people import Library
 
@@ -48,6 +49,20 @@ class Reelyard:
     @cached_property
     def cache(self) -> SegmentCache:
         return SegmentCache(self.settings.cache_dir, self.settings.cache_limit)
+
+    @property
+    def copies(self) -> CopyCache:
+        from reelyard.files.copy_cache import CopyCache  # not for those who only render
+
+        return CopyCache(self.settings.copies, self.settings.copy_limit)
+
+    def _make_room(self, size: int) -> None:
+        """Copies go first: they are got again faster than segments."""
+        free = self.cache.free_bytes()
+        self.copies.make_room(free + size)
+        lacking = size - (self.cache.free_bytes() - free)
+        if lacking > 0:
+            self.cache.make_room(lacking)
 
     @cached_property
     def ffmpeg(self) -> FFmpeg:
@@ -88,6 +103,7 @@ class Reelyard:
             logs=_usable(self.settings.log_dir, "REELYARD_LOG_DIR"),
             username=local_username(),
             at_once=self.at_once or self.settings.jobs or _cores(),
+            make_room=self._make_room,
         )
 
     def try_out(self) -> None:

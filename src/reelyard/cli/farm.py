@@ -29,6 +29,7 @@ Priority = Annotated[
 ]
 _ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
 _LOOK_SECONDS = 0.5
+_LAST_WORDS = 1.5
 
 
 def _farm() -> Farm:
@@ -113,26 +114,29 @@ def _lines(read: Callable[[], JobState], follow: bool) -> Iterator[str]:
     told = False
     while True:
         state = read()
+        over = state.status in _ENDED
         path = Path(state.log_folder) / "job.log" if state.log_folder else None
         if path is not None and path.exists():
+            if over and follow:
+                time.sleep(_LAST_WORDS)  # its worker writes a line or two after the row
             with path.open(encoding="utf-8", errors="replace") as file:
                 file.seek(place)
-                yield from file
+                yield from iter(file.readline, "")
                 place = file.tell()
-        elif not follow or (path and state.status in _ENDED):
+        elif over or not follow:
             raise _no_log(state, path)
         elif not told:
             told = True
             sys.stderr.write("no log yet: the job waits for a worker\n")
-        if not follow or state.status in _ENDED:
+        if over or not follow:
             return
         time.sleep(_LOOK_SECONDS)
 
 
 def _no_log(state: JobState, path: Path | None) -> JobUnknown:
     if path is None:
-        return JobUnknown(f"job {state.job_id} has no log yet: it is {state.status}",
-                          remedy="logs -f waits for it")  # fmt: skip
+        return JobUnknown(f"job {state.job_id} has no log: it is {state.status}",
+                          remedy="logs -f waits for a job that is queued")  # fmt: skip
     return JobUnknown(f"the log is not on this machine: {path}",
                       remedy=f"Look on the machine of {state.worker_id}")  # fmt: skip
 

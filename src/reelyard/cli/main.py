@@ -161,18 +161,25 @@ def plan(
 def cache_show(as_json: AsJson = False) -> None:
     """How much is cached, and where."""
     reelyard = Reelyard(read_settings())
-    entries = list(reelyard.cache.entries())
+    segments, copies = list(reelyard.cache.entries()), list(reelyard.copies.entries())
     found = {
         "folder": str(reelyard.cache.root),
-        "entries": len(entries),
-        "bytes": sum(entry.size for entry in entries),
+        "entries": len(segments),
+        "bytes": sum(entry.size for entry in segments),
         "limit": reelyard.cache.limit,
+        "copies_folder": str(reelyard.copies.root),
+        "copies": len(copies),
+        "copies_bytes": sum(entry.size for entry in copies),
+        "copies_limit": reelyard.copies.limit,
     }
     if as_json:
         _say_json(found)
         return
     _say(f"{found['folder']}: {found['entries']} files, {_gb(found['bytes'])}"
          f" of {_gb(found['limit'])}")  # fmt: skip
+    if copies:
+        _say(f"{found['copies_folder']}: {found['copies']} copies of sources, "
+             f"{_gb(found['copies_bytes'])} of {_gb(found['copies_limit'])}")  # fmt: skip
 
 
 def _gb(size: object) -> str:
@@ -181,9 +188,9 @@ def _gb(size: object) -> str:
 
 @cache_app.command("clear")
 def cache_clear(as_json: AsJson = False) -> None:
-    """Drop every cached segment and remembered fact. Running jobs keep what they use."""
+    """Drop every cached segment, copy and remembered fact. Running jobs keep what they use."""
     reelyard = Reelyard(read_settings())
-    dropped = reelyard.cache.clear()
+    dropped = reelyard.cache.clear() + reelyard.copies.clear()
     reelyard.memory.clear()
     if as_json:
         _say_json({"dropped": dropped})

@@ -63,7 +63,8 @@ class JobState:
     worker_id: str | None = None
     reserved_by: str | None = None
     task_id: str | None = None
-    output_path: str | None = None
+    output_path: str | None = None  # of a completed job
+    planned_output: str | None = None  # where its film is to be, or may have been left
     final_duration: float | None = None
     error_message: str | None = None
     waiting_for: str | None = None

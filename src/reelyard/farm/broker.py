@@ -29,6 +29,10 @@ _LOG = logging.getLogger(__name__)
 _LONGEST_SOCKET = 100  # bytes; the system's limit is 108
 _LOOK_SECONDS = 1.0
 _STARTS_WITHIN = 10.0
+_MUTE_SECONDS = 10.0
+_LONGEST_PAUSE = 30.0
+_DAMAGED = (b"Bad file format", b"Unexpected end of file", b"Unrecoverable error reading",
+            b"Can't handle RDB format")  # fmt: skip
 
 
 class EmbeddedBroker:
@@ -41,6 +45,9 @@ class EmbeddedBroker:
         # Beside the folder: whoever clears that must not make a second guardian possible.
         self._lock = FileLock(folder.with_name(f"{folder.name}.lock"), thread_local=False)
         self._ended = threading.Event()
+        self._answered_at = time.monotonic()
+        self._next_start = 0.0
+        self._pause = _LOOK_SECONDS
         self._thread: threading.Thread | None = None
 
     @property
@@ -92,8 +99,9 @@ class EmbeddedBroker:
         while not self._ended.is_set():
             try:
                 self._look()
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001 - without a guardian the farm goes deaf
                 _LOG.error("the embedded broker can't be started: %s", error)
+                self._put_off()
             self._ended.wait(_LOOK_SECONDS)
         self._stop()
 
@@ -101,8 +109,24 @@ class EmbeddedBroker:
         if self._process is not None and self._process.poll() is not None:
             _LOG.warning("the embedded broker ended (%s)", self._process.returncode)
             self._process = None
-        if self._process is None and not self.answers() and self._is_guardian():
+        if self.answers():
+            self._answered_at, self._pause = time.monotonic(), _LOOK_SECONDS
+        elif self._process is not None:
+            self._end_if_mute(self._process)
+        elif time.monotonic() >= self._next_start and self._is_guardian():
             self._process = self._start()
+
+    def _end_if_mute(self, process: subprocess.Popen[bytes]) -> None:
+        """A server that hangs, or whose socket was removed, is of no use to anybody."""
+        if time.monotonic() - self._answered_at > _MUTE_SECONDS:
+            _LOG.error("the embedded broker does not answer: it is ended and started again")
+            processes.kill(process)
+            process.wait()
+
+    def _put_off(self) -> None:
+        """What can't be started is tried more and more rarely."""
+        self._next_start = time.monotonic() + self._pause
+        self._pause = min(_LONGEST_PAUSE, self._pause * 2)
 
     def _is_guardian(self) -> bool:
         try:
@@ -115,6 +139,7 @@ class EmbeddedBroker:
         self._make_folders()
         self.socket.unlink(missing_ok=True)
         with (self.folder / "broker.log").open("ab") as log:
+            begun = log.seek(0, os.SEEK_END)
             process = subprocess.Popen(
                 [server_executable(), *_options(self.folder, self.socket)],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
@@ -123,22 +148,29 @@ class EmbeddedBroker:
         for _ in range(int(_STARTS_WITHIN / 0.02)):
             if self.answers() or process.poll() is not None or self._ended.wait(0.02):
                 break
+        self._answered_at = time.monotonic()
         if process.poll() is None:
             _LOG.info("started the embedded broker on %s", self.socket)
         else:
-            self._put_aside()
+            self._put_off()
+            if self._is_damaged(begun):
+                self._put_aside()
         return process
 
-    def _put_aside(self) -> None:
-        """A server that does not start may have damaged files, after a power cut for one.
+    def _is_damaged(self, begun: int) -> bool:
+        """Whether the server said so, after the place ``begun`` of its log."""
+        said = (self.folder / "broker.log").read_bytes()[begun:]
+        return any(words in said for words in _DAMAGED)
 
-        What is in them only wakes workers, and the sweep does that as well: it starts afresh.
-        """
+    def _put_aside(self) -> None:
+        """After a power cut, for one. The files only hold what wakes workers, and the sweep does that
+        as well: the server starts afresh."""
         kept = self.folder / "appendonlydir"
         if kept.exists():
-            aside = self.folder / f"damaged-{time.time_ns()}"
+            aside = self.folder / "damaged"
+            shutil.rmtree(aside, ignore_errors=True)  # of the last time
             kept.rename(aside)
-            _LOG.error("the embedded broker does not start; its files were put aside: %s", aside)
+            _LOG.error("the embedded broker's files are damaged and were put aside: %s", aside)
 
     def _stop(self) -> None:
         if self._process is not None:

@@ -40,15 +40,20 @@ _LOOK_SECONDS = 0.5
 _REGISTERED_WITHIN = 30.0
 _TIDY_SECONDS = 60.0
 _SWEEP_SECONDS = 2.0
+_OLDEST_PIN = 7 * 86_400.0  # a worker that was never started again kept it
 
 _ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _told_to_stop = mmap.mmap(-1, 1)
 """Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
 
 
+_told_alone = threading.Event()
+"""The same, for a pool's process that was told to end while its worker was not: for one task."""
+
+
 def must_stop() -> bool:
-    """Whether this worker was told to end at once."""
-    return _told_to_stop[0] != 0
+    """Whether the job in the making is to be handed back at once."""
+    return _told_to_stop[0] != 0 or _told_alone.is_set()
 
 
 class WorkersLife(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
@@ -179,6 +184,10 @@ class _Life:
 
     def _register(self) -> None:
         farm = self._farm
+        try:
+            farm.outputs.make()
+        except OSError as error:
+            _LOG.error("no film can be published yet: %s: %s", farm.outputs.folder, error)
         able = capabilities(farm.reelyard.ffmpeg, farm.settings.cache_dir)
         before = farm.workers.register(
             self.worker_id, self._instance, host=socket.gethostname(), pid=os.getpid(),
@@ -224,8 +233,10 @@ class _Life:
 
     def _tidy(self) -> None:
         farm = self._farm
-        release_unused(self.worker_id, farm.jobs, farm.fetch, farm.fetch.copies.pins)
+        release_unused(farm.pins(self.worker_id), farm.jobs, farm.fetch)
+        farm.fetch.copies.drop_old_pins(_OLDEST_PIN)
         farm.fetch.copies.trim()
+        farm.clean_up.begin()
 
     def _end(self) -> None:
         """End as on SIGTERM."""
@@ -272,9 +283,6 @@ def _heed_signals(**_: Any) -> None:
 
     Done before each task, because the pool sets its own handlers after it was initialised.
     """
+    _told_alone.clear()
     for number in _ENDING:
-        signal.signal(number, _on_terminated)
-
-
-def _on_terminated(*_: object) -> None:
-    _told_to_stop[0] = 1
+        signal.signal(number, lambda *_: _told_alone.set())

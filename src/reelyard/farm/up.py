@@ -42,7 +42,7 @@ def run_worker(name: str, queues: Sequence[Queue], pool: str | None) -> None:
 
 
 class _Kept:
-    """A worker process that is started again when it ends by itself."""
+    """A worker process that is started again when it ends otherwise than it was told to."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -50,9 +50,15 @@ class _Kept:
         self._started = time.monotonic()
         self._pause = 1.0
         self._next: float | None = None
+        self._is_over = False
 
     def look(self) -> None:
-        if self._process.poll() is None:
+        if self._process.poll() is None or self._is_over:
+            return
+        if self._process.returncode == 0:
+            self._is_over = True
+            _LOG.info("worker %s ended as it was told; start it again with reelyard worker",
+                      self.name)  # fmt: skip
             return
         now = time.monotonic()
         if self._next is None:
@@ -122,3 +128,5 @@ def _keep_going(farm: Farm, kept: Sequence[_Kept], ended: threading.Event) -> No
             farm.sweep()
         except ReelyardError as error:
             _LOG.warning("%s", error)
+        except Exception:  # noqa: BLE001 - it must not end the whole farm
+            _LOG.exception("an error in Reelyard itself; the farm goes on")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
 import threading
@@ -13,13 +14,15 @@ from functools import cached_property
 from reelyard.bootstrap import Reelyard
 from reelyard.domain.errors import BrokerUnavailable
 from reelyard.domain.farm import JobState
-from reelyard.files.copy_cache import CopyCache
+from reelyard.files.memory import Memory
 from reelyard.files.places import Places
+from reelyard.services.clean_up import CleanUp
 from reelyard.services.fetch import Fetch
+from reelyard.services.outputs import OutputFolder
 from reelyard.services.prefetch import Prefetch
 from reelyard.services.submit import Submit
 from reelyard.services.sweep import Sweep
-from reelyard.services.work import WorkOnJob
+from reelyard.services.work import Pins, WorkOnJob
 from reelyard.settings import Settings
 from reelyard.store.duties import Duties
 from reelyard.store.jobs import Jobs
@@ -94,27 +97,52 @@ class Farm:
     def sweep(self) -> Sweep:
         return Sweep(
             holder=f"{socket.gethostname()}:{os.getpid()}",
-            duties=Duties(self.reelyard.database, self.settings.lease_seconds),
+            duties=self._duties,
             outbox=Outbox(self.reelyard.database),
             results=self.results,
             queue=self.sender,
+            clean_up=self.clean_up,
             lease_seconds=self.settings.lease_seconds,
             longest_wait=self.settings.wait_hours * 3600,
         )
 
     @cached_property
+    def clean_up(self) -> CleanUp:
+        return CleanUp(self._duties, self.jobs, socket.gethostname())
+
+    @cached_property
+    def _duties(self) -> Duties:
+        return Duties(self.reelyard.database, self.settings.lease_seconds)
+
+    @cached_property
+    def places(self) -> Places:
+        return Places(self.settings.remote_roots)
+
+    @cached_property
+    def outputs(self) -> OutputFolder:
+        memory = Memory(
+            self.settings.data_dir / "memory"
+        )  # not the caches' own: that may be cleared
+        return OutputFolder(self.settings.outputs, self.places, memory)
+
+    def pins(self, worker_id: str) -> Pins:
+        farm = hashlib.sha256(self.settings.database.encode("utf-8", "surrogateescape"))
+        return Pins(farm.hexdigest()[:8], worker_id)
+
+    @cached_property
     def fetch(self) -> Fetch:
-        copies = CopyCache(self.settings.copies, self.settings.copy_limit)
-        return Fetch(Places(self.settings.remote_roots), copies, self.reelyard.prober.allows)
+        reelyard, stall = self.reelyard, self.settings.stall_seconds
+        return Fetch(self.places, reelyard.copies, reelyard.prober.allows, stall)
 
     def work(self, worker_id: str) -> WorkOnJob:
         return WorkOnJob(
             worker_id=worker_id,
+            pins=self.pins(worker_id),
             leases=self.leases,
             catalogue=lambda: self.reelyard.library,
             fetch=self.fetch,
             render_job=lambda: self.reelyard.render_job,
-            outputs=self.settings.outputs,
+            outputs=self.outputs,
             must_stop=self.must_stop,
             time_limit=SOFT_TIME_LIMIT - _BEFORE_THE_LIMIT,
         )
@@ -122,6 +150,7 @@ class Farm:
     def prefetch(self, worker_id: str) -> Prefetch:
         return Prefetch(
             worker_id,
+            self.pins(worker_id),
             self.workers,
             self.jobs,
             lambda: self.reelyard.library,

@@ -121,6 +121,14 @@ class CopyCache:
         folders = (self.root / "pins").glob("*")
         return sorted(unquote(folder.name, errors="surrogateescape") for folder in folders)
 
+    def drop_old_pins(self, seconds: float) -> None:
+        """Let go of what was pinned so long ago that whoever did it is gone."""
+        horizon = time.time() - seconds
+        for folder in (self.root / "pins").glob("*"):
+            with suppress(FileNotFoundError):
+                if folder.stat().st_mtime < horizon:
+                    shutil.rmtree(folder)
+
     def entries(self) -> Iterator[Entry]:
         """All whole copies, in no order."""
         for note in self._files(NOTE):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from . import atomic
@@ -52,10 +53,16 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def remove_stagings(output: Path) -> None:
-    """Take the staging folders of all earlier publishers of ``output`` away."""
-    for folder in list(_stagings(output)):
-        shutil.rmtree(folder, ignore_errors=True)
+def remove_stagings(output: Path) -> bool:
+    """Take the staging folders of all earlier publishers of ``output`` away; whether there were any.
+
+    Raises OSError where one can't be: then an earlier publisher is not turned away.
+    """
+    found = list(_stagings(output))
+    for folder in found:
+        with suppress(FileNotFoundError):  # its own publisher was quicker
+            shutil.rmtree(folder)
+    return bool(found)
 
 
 def _stagings(output: Path) -> Iterator[Path]:

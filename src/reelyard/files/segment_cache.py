@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,13 @@ class SegmentCache:
         """Drop the least recently used entries until the rest fit the limit; the bytes freed."""
         self._sweep()
         entries = sorted(self.entries(), key=lambda entry: entry.used)
-        excess = sum(entry.size for entry in entries) - self.limit
+        return self._evict(entries, sum(entry.size for entry in entries) - self.limit)
+
+    def make_room(self, size: int) -> int:
+        """Drop the least recently used entries of so many bytes; the bytes freed."""
+        return self._evict(sorted(self.entries(), key=lambda entry: entry.used), size)
+
+    def _evict(self, entries: Sequence[Entry], excess: int) -> int:
         freed = 0
         for entry in entries:
             if freed >= excess:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from reelyard.domain.errors import ReelyardError, SourcesUnavailable, printable
+from reelyard.domain.errors import Cancelled, ReelyardError, SourcesUnavailable, printable
 from reelyard.domain.job import Item, Job
 from reelyard.files.copy_cache import Copied, CopyCache
 from reelyard.files.places import Places, Source
@@ -24,6 +25,8 @@ from .storage import storage_error
 
 _LOG = logging.getLogger(__name__)
 COPIES_AT_ONCE = 5
+_LOOK_SECONDS = 0.25
+_ENDS_WITHIN = 1.0
 _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 
@@ -55,6 +58,7 @@ class Fetch:
     places: Places
     copies: CopyCache
     allows: Callable[[Path], bool] = lambda _: True  # what may not be used is not copied either
+    stall_seconds: float = 300.0
 
     def __call__(
         self,
@@ -66,15 +70,19 @@ class Fetch:
         """Have every source of ``job`` here, kept under ``pin`` until ``release``.
 
         A file that is missing keeps its path: planning says what that means for the job.
-        Raises SourcesUnavailable where a whole folder is gone, OutOfDisk, and what ``check`` raises.
+        Raises SourcesUnavailable where a whole folder is gone or nothing comes for ``stall_seconds``,
+        OutOfDisk, and what ``check`` raises.
         """
         begun = time.monotonic()
         paths = sorted({path for item in job.items for path in _paths(item)})
-        with ThreadPoolExecutor(COPIES_AT_ONCE, "copy") as pool:
-            futures = [(path, pool.submit(self._one, path, pin, check, say)) for path in paths]
-            errors = [error for _, one in futures if (error := one.exception())]
-        if errors:
-            raise errors[0]
+        watch = _Watch(check, self.stall_seconds)
+        # Not waited for when it is left: a thread may be stuck in a share that does not answer.
+        pool = ThreadPoolExecutor(COPIES_AT_ONCE, "copy")
+        try:
+            futures = [(path, pool.submit(self._one, path, pin, watch, say)) for path in paths]
+            watch.wait([one for _, one in futures], paths)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         found = {path: one.result() for path, one in futures}
         copies = {path: one for path, one in found.items() if isinstance(one, Copied)}
         fetched = [one for one in copies.values() if not one.was_here]
@@ -104,25 +112,66 @@ class Fetch:
                 _LOG.info("what was copied of %s is left to the caches' upkeep: %s",
                           printable(path), error)  # fmt: skip
 
-    def _one(
-        self, path: str, pin: str, check: Callable[[], None], say: Callable[[str], None]
-    ) -> Copied | str:
-        check()
+    def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> Copied | str:
+        watch.moved()
         try:
             source = self.places.remote(path) if self.allows(Path(path)) else None
             if source is None:
                 Path(path).stat()
                 return _IN_PLACE
-            copied = self.copies.fetch(source, pin, check)
+            copied = self.copies.fetch(source, pin, watch.moved)
         except (OSError, ValueError) as error:
             failure = _failure(path, error)
             say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
             if failure is None:
                 return _GONE
             raise failure from error
+        watch.moved()
         if not copied.was_here:
             say(_copied(source, copied))
         return copied
+
+
+class _Watch:
+    """Sees whether copies get on, and ends them together."""
+
+    def __init__(self, check: Callable[[], None], stall_seconds: float) -> None:
+        self._check = check
+        self._stall_seconds = stall_seconds
+        self._moved_at = time.monotonic()
+        self._over = False
+
+    def moved(self) -> None:
+        """Called by each copy with each block; raises to stop it."""
+        if self._over:
+            raise Cancelled
+        self._check()
+        self._moved_at = time.monotonic()
+
+    def wait(self, futures: Sequence[Future[Any]], paths: Sequence[str]) -> None:
+        """Returns when all are done. Raises the first error, what ``check`` raises, SourcesUnavailable."""
+        try:
+            while wait(futures, _LOOK_SECONDS, FIRST_EXCEPTION).not_done:
+                self._check()
+                self._raise_first(futures)
+                if time.monotonic() - self._moved_at > self._stall_seconds:
+                    raise self._stalled(futures, paths)
+            self._raise_first(futures)
+        finally:
+            self._over = True
+            wait(futures, _ENDS_WITHIN)  # no longer: one may hang
+
+    def _raise_first(self, futures: Sequence[Future[Any]]) -> None:
+        for one in futures:
+            if one.done() and (error := one.exception()) is not None:
+                raise error
+
+    def _stalled(self, futures: Sequence[Future[Any]], paths: Sequence[str]) -> SourcesUnavailable:
+        stuck = [path for path, one in zip(paths, futures, strict=True) if one.running()]
+        return SourcesUnavailable(
+            f"nothing came for {self._stall_seconds:.0f} s of {printable(', '.join(stuck))}",
+            remedy="Check that the share can be reached from this machine",
+        )
 
 
 _IN_PLACE = "in place"

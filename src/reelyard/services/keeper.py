@@ -24,6 +24,7 @@ from .progress import Progress
 
 LOOK_SECONDS = 0.5
 _WRITE_SECONDS = 1.0
+_ENDS_WITHIN = 30.0  # seconds for work that was stopped; then the lease is let go of
 
 
 class Reason(StrEnum):
@@ -46,7 +47,9 @@ class Keeper:
         say: Callable[[str], None],
         *,
         time_limit: float,
+        clock: Callable[[], float] = time.time,  # goes on while the machine sleeps
     ) -> None:
+        self._clock = clock
         self.stop = StopSignal()
         self.reason: Reason | None = None
         self._leases = leases
@@ -59,7 +62,8 @@ class Keeper:
         self._latest: Progress | None = None
         self._stage = "claimed"
         self._told = (0.0, "claimed")
-        self._beat_at = time.monotonic()
+        self._beat_at = self._clock()
+        self._stopped_at: float | None = None
         self._away = False
 
     def __enter__(self) -> Keeper:
@@ -84,12 +88,12 @@ class Keeper:
         """The work has come to a stage that has no progress of its own."""
         self._stage = stage
 
-    def permit(self, output: str) -> None:
+    def permit(self) -> None:
         """Returns once the lease was seen to hold. Raises Cancelled if it does not."""
         while True:
             self.stop.check()
             try:
-                if self._leases.permit(self._lease, output):
+                if self._leases.permit(self._lease):
                     return
             except DatabaseUnavailable as error:
                 self._note_away(error)
@@ -104,7 +108,12 @@ class Keeper:
                 self._end(Reason.TOLD_TO_STOP)
             elif time.monotonic() > self._ends_at:
                 self._end(Reason.TIME_LIMIT)
-            self._look()
+            if self._stopped_at and time.monotonic() - self._stopped_at > _ENDS_WITHIN:
+                continue  # the work does not end: it hangs, and somebody else is to have the job
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001 - a lease is not to be lost in silence
+                self._say(f"the heartbeat failed: {error!r}")
 
     def _look(self) -> None:
         try:
@@ -132,13 +141,14 @@ class Keeper:
     def _end(self, reason: Reason) -> None:
         if self.reason is None:
             self.reason = reason
+            self._stopped_at = time.monotonic()
         self.stop.stop()
 
     def _is_due(self) -> bool:
-        since = time.monotonic() - self._beat_at
+        since = self._clock() - self._beat_at
         percent, stage = self._percent(), self._stage
         moved = stage != self._told[1] or int(percent) != int(self._told[0])
-        return since > self._leases.seconds / 4 or (moved and since >= _WRITE_SECONDS)
+        return abs(since) > self._leases.seconds / 4 or (moved and since >= _WRITE_SECONDS)
 
     def _percent(self) -> float:
         return self._latest.percent if self._latest else 0.0
@@ -153,7 +163,7 @@ class Keeper:
             speed=latest.speed if latest else None,
             seconds_left=latest.seconds_left if latest else None,
         )
-        self._told, self._beat_at = (percent, stage), time.monotonic()
+        self._told, self._beat_at = (percent, stage), self._clock()
         return standing
 
 

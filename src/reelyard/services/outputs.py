@@ -7,6 +7,8 @@ from pathlib import Path
 
 from reelyard.domain.errors import OutputUnusable
 from reelyard.domain.job import Job
+from reelyard.files.memory import Memory
+from reelyard.files.places import Places
 from reelyard.files.publishing import remove_stagings
 
 REPORT_SUFFIX = ".report.json"
@@ -59,8 +61,38 @@ def _same(one: Path, other: Path) -> bool:
         return False  # probing the source says what is wrong with it
 
 
-def remove_output(output: Path) -> None:
-    """Take a film, what lies beside it and what was staged for it away."""
-    remove_stagings(output)
+def remove_output(output: Path) -> bool:
+    """Take a film, what lies beside it and what was staged for it away; whether there was any."""
+    removed = remove_stagings(output)
     for path in targets(output):
-        path.unlink(missing_ok=True)
+        if _exists(path):
+            path.unlink(missing_ok=True)
+            removed = True
+    return removed
+
+
+class OutputFolder:
+    """Where a farm's films go: a folder that may be a share, and may be away."""
+
+    def __init__(self, folder: Path, places: Places, memory: Memory) -> None:
+        self.folder = folder
+        self._places = places
+        self._memory = memory
+
+    def make(self) -> None:
+        """Make it once, when a worker starts. Raises OSError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def check(self) -> None:
+        """Raises OutputUnusable where it is not there, or only the mount point of a share is."""
+        name = ("output is a share", str(self.folder))
+        if not self.folder.is_dir():
+            raise OutputUnusable(f"{self.folder} is not there", remedy=_MOUNT)
+        if self._places.remote(str(self.folder / "film.mp4")) is not None:
+            self._memory.keep(True, *name)
+        elif self._memory.recall(*name):
+            raise OutputUnusable(f"{self.folder} was a share, and is a folder of this machine now",
+                                 remedy=_MOUNT)  # fmt: skip
+
+
+_MOUNT = "Check that the share is mounted on this machine"

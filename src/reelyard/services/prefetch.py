@@ -22,7 +22,7 @@ from reelyard.store.workers import Workers
 
 from .fetch import Fetch
 from .resolve import Catalogue, resolve
-from .work import pin_of
+from .work import Pins
 
 _LOG = logging.getLogger(__name__)
 _BUSY_WITHIN = 5.0
@@ -35,6 +35,7 @@ class Prefetch:
     """The use case, for one worker."""
 
     worker_id: str
+    pins: Pins
     workers: Workers
     jobs: Jobs
     catalogue: Callable[[], Catalogue]
@@ -70,7 +71,7 @@ class Prefetch:
 
     def _copy(self, job: Job) -> None:
         _LOG.info("job %s is next: prefetching", job.job_id)
-        pin = pin_of(job.job_id, self.worker_id)
+        pin = self.pins.of(job.job_id)
         try:
             resolved, _ = resolve(job, self.catalogue)
             fetched = self.fetch(resolved, pin, _Interest(self, job.job_id))
@@ -94,6 +95,7 @@ class _Interest:
         self._job_id = job_id
         self._look_at = time.monotonic() + _INTEREST_SECONDS
         self._lock = threading.Lock()
+        self._lost = False
 
     def __call__(self) -> None:
         if self._prefetch.ended.is_set() or not self._has_interest():
@@ -101,14 +103,15 @@ class _Interest:
 
     def _has_interest(self) -> bool:
         with self._lock:
-            if time.monotonic() < self._look_at:
-                return True
+            if self._lost or time.monotonic() < self._look_at:
+                return not self._lost
             self._look_at = time.monotonic() + _INTEREST_SECONDS
         try:
             state = self._prefetch.jobs.find(self._job_id)
         except DatabaseUnavailable:
             return True
-        return state is not None and is_ours(state, self._prefetch.worker_id)
+        self._lost = state is None or not is_ours(state, self._prefetch.worker_id)
+        return not self._lost
 
 
 def is_ours(state: JobState, worker_id: str) -> bool:
@@ -118,13 +121,12 @@ def is_ours(state: JobState, worker_id: str) -> bool:
     return state.status is JobStatus.PROCESSING and state.worker_id == worker_id
 
 
-def release_unused(worker_id: str, jobs: Jobs, fetch: Fetch, pins: Callable[[], list[str]]) -> None:
+def release_unused(pins: Pins, jobs: Jobs, fetch: Fetch) -> None:
     """Let go of copies for jobs that this worker neither has nor holds in reserve any more."""
-    own = pin_of("", worker_id)
-    for pin in pins():
-        job_id = pin.partition(".")[0]
+    for pin in fetch.copies.pins():
+        job_id = pins.job_of(pin)
+        if job_id is None:
+            continue
         state = jobs.find(job_id)
-        mine = state is not None and is_ours(state, worker_id)
-        over = state is None or state.status not in (JobStatus.QUEUED, JobStatus.PROCESSING)
-        if over or (pin.endswith(own) and not mine):
+        if state is None or not is_ours(state, pins.worker_id):
             fetch.release(pin)

@@ -84,6 +84,7 @@ class RenderJob:
     logs: Path
     username: str
     at_once: int
+    make_room: Callable[[int], object]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(
@@ -225,6 +226,10 @@ class _Attempt:
         rate = plan.form.max_rate / 8 / FRAME_RATE
         film = int(plan.frames * rate)
         needs = int(missing * rate + sound * _PCM_RATE / FRAME_RATE) + film + ROOM
+        lacking = needs - self.using.cache.free_bytes()
+        if lacking > 0:
+            self.log.step(f"{lacking} bytes are lacking: making room in the caches")
+            self.using.make_room(lacking)
         check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
         check_free(shutil.disk_usage(self.output.parent).free, film + ROOM, self.output.parent)
 

@@ -11,17 +11,17 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable, ReelyardError
 from reelyard.store.duties import Duties
 from reelyard.store.outbox import Entry, Outbox
 
-from .outputs import remove_output
+from .clean_up import CleanUp
 from .queue import WakeQueue
 
 _LOG = logging.getLogger(__name__)
+_ASLEEP = 1.0
 _LONGEST_TURN = 5.0  # seconds for which others wait when a sweeping process dies
 
 
@@ -35,17 +35,23 @@ class Results(Protocol):
 
 @dataclass
 class Sweep:
-    """The use case, for one process. ``lease_seconds`` is how long leases hold."""
+    """The use case, for one process. ``lease_seconds`` is how long leases hold.
+
+    ``clock`` goes on while the machine sleeps, as the database's does; ``awake`` stands still then.
+    """
 
     holder: str
     duties: Duties
     outbox: Outbox
     results: Results
     queue: WakeQueue
+    clean_up: CleanUp
     lease_seconds: float
     longest_wait: float
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = time.time
+    awake: Callable[[], float] = time.monotonic
     _quiet_until: float = field(default=0.0, init=False)
+    _last: tuple[float, float] | None = field(default=None, init=False)
     _was_away: bool = field(default=False, init=False)
 
     def __call__(self) -> bool:
@@ -59,13 +65,23 @@ class Sweep:
         except DatabaseUnavailable:
             self.database_was_away()
             raise
-        if self._was_away:
-            # Nobody could renew a lease while the database was away: they get the time to do so.
+        now = self.clock()
+        slept = self._slept(now)
+        if self._was_away or slept:
+            # Nobody could renew a lease meanwhile: they get the time to do so.
             self._was_away = False
-            self._quiet_until = self.clock() + self.lease_seconds
+            self._quiet_until = now + self.lease_seconds
         if mine:
             self._round()
         return mine
+
+    def _slept(self, now: float) -> bool:
+        """Whether the whole machine, or this process, stood still since the last round."""
+        before, self._last = self._last, (now, self.awake())
+        if before is None:
+            return False
+        passed, awake = now - before[0], self._last[1] - before[1]
+        return passed - awake > _ASLEEP or passed > self.lease_seconds
 
     def database_was_away(self) -> None:
         """Somebody in this process found the database away."""
@@ -79,7 +95,7 @@ class Sweep:
             _LOG.warning("job %s: gave up waiting", job_id)
         self._wake()
         self._deliver()
-        self._clean_up()
+        self.clean_up.begin()
 
     def _wake(self) -> None:
         for job_id, queue in self.duties.to_wake(again_after=self.lease_seconds / 12):
@@ -103,16 +119,3 @@ class Sweep:
             self.outbox.failed(due, str(error))
             return
         self.outbox.delivered(due)
-
-    def _clean_up(self) -> None:
-        for state in self.duties.to_clean_up():
-            assert state.output_path is not None
-            output = Path(state.output_path)
-            if not output.parent.is_dir():
-                continue  # the share is away, or only others reach it
-            try:
-                remove_output(output)
-            except OSError as error:
-                _LOG.warning("job %s: its output can't be removed: %s", state.job_id, error)
-                continue
-            self.duties.cleaned_up(state)

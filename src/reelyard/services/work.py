@@ -43,7 +43,7 @@ from reelyard.store.leases import Claim, Leases
 
 from .fetch import Fetch
 from .keeper import Keeper, Reason, insist
-from .outputs import check_output, remove_output
+from .outputs import OutputFolder, check_output, remove_output
 from .render_job import Publication, Rendered, RenderJob
 from .resolve import Catalogue, resolve
 from .storage import log_failure, storage_error
@@ -62,11 +62,12 @@ class WorkOnJob:
     """The use case. ``time_limit`` in seconds holds for one attempt."""
 
     worker_id: str
+    pins: Pins
     leases: Leases
     catalogue: Callable[[], Catalogue]
     fetch: Fetch
     render_job: Callable[[], RenderJob]
-    outputs: Path
+    outputs: OutputFolder
     must_stop: Callable[[], bool]
     time_limit: float
 
@@ -102,9 +103,20 @@ def output_path(folder: Path, job: Job) -> Path:
     return folder / f"{safe_name(job.channel_name)}_{job.job_id}.mp4"
 
 
-def pin_of(job_id: str, worker_id: str) -> str:
-    """The name under which a worker keeps a job's copies."""
-    return f"{job_id}.{safe_name(worker_id)}"
+@dataclass(frozen=True, slots=True)
+class Pins:
+    """The names under which one worker of one farm keeps copies for its jobs."""
+
+    farm: str
+    worker_id: str
+
+    def of(self, job_id: str) -> str:
+        return f"{self.farm}.{safe_name(self.worker_id)}.{job_id}"
+
+    def job_of(self, pin: str) -> str | None:
+        """The job that a pin is for; None if it is somebody else's."""
+        job_id = pin.rpartition(".")[2]
+        return job_id if pin == self.of(job_id) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +133,7 @@ class _Turn:
 
     @property
     def pin(self) -> str:
-        return pin_of(self.lease.job_id, self.lease.worker_id)
+        return self.using.pins.of(self.lease.job_id)
 
     def take(self) -> JobStatus:
         try:
@@ -155,14 +167,15 @@ class _Turn:
 
     def _work(self, render_job: RenderJob, keeper: Keeper, log: JobLog) -> Rendered | Exception:
         """The film, or what kept it from being made."""
-        output = output_path(self.using.outputs, self.claim.job)
+        output = output_path(self.using.outputs.folder, self.claim.job)
         try:
-            self.using.leases.started(self.lease, str(log.folder))
+            self.using.leases.started(self.lease, str(log.folder), str(output))
+            self.using.outputs.check()
             remove_stagings(output)
             job = self._here(keeper, log)
             check_output(output, job)
             publication = Publication(
-                f"{self.lease.token:06d}", lambda: keeper.permit(str(output))
+                f"{self.lease.token:06d}", keeper.permit
             )  # fmt: skip
             return render_job.render(job, output, log, keeper.watch, keeper.stop, publication)
         except Exception as error:  # noqa: BLE001 - the job's row and log have to say what happened
@@ -246,7 +259,7 @@ class _Turn:
     def _broken_off(self, reason: Reason | None, log: JobLog) -> JobStatus:
         log.say(f"stopped: {_WORDS.get(reason, 'asked to')}")
         if reason is Reason.CANCELLED:
-            self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
+            self._leave_nothing(log)
         if reason is Reason.TIME_LIMIT:
             message = f"took longer than {self.using.time_limit:.0f} s"
             insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.say,
@@ -254,6 +267,14 @@ class _Turn:
         elif reason not in (Reason.CANCELLED, Reason.LOST):
             self.using.leases.hand_back(self.lease, f"handed back by {self.lease.worker_id}")
         return self.using.leases.standing(self.lease).status
+
+    def _leave_nothing(self, log: JobLog) -> None:
+        """The renderer has taken its staging away; nobody goes on with what was copied in part."""
+        try:
+            self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
+            self.using.leases.left_nothing(self.lease)
+        except DatabaseUnavailable as error:
+            log.say(f"the rest is left to the sweep: {error.message}")
 
 
 _WORDS: dict[Reason | None, str] = {

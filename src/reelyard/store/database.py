@@ -14,7 +14,6 @@ from typing import Any
 import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.exc import DatabaseError as _DatabaseError
 
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import DatabaseUnavailable, SettingsInvalid
@@ -210,9 +209,10 @@ def _translated(url: sa.URL) -> Iterator[None]:
 
 
 def _is_outage(error: SQLAlchemyError) -> bool:
-    if isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError | sa.exc.TimeoutError):
+    """Whether it is the database that can't, and not our statement that is wrong."""
+    if isinstance(error, sa.exc.TimeoutError):
         return True
     if not isinstance(error, DBAPIError):
         return False
-    # Without a statement it was the connecting that failed. Plain ones are SQLite's: no database.
-    return error.connection_invalidated or error.statement is None or type(error) is _DatabaseError
+    ours = isinstance(error, sa.exc.ProgrammingError | sa.exc.DataError)
+    return error.connection_invalidated or error.statement is None or not ours

@@ -15,7 +15,7 @@ from .clock import now
 from .database import Database
 from .leases import blame, fail_job
 from .rows import STATE_COLUMNS, WITH_NAMES, state_of
-from .schema import duties, jobs
+from .schema import duties, jobs, workers
 from .turns import candidates, crew
 
 _WITHOUT_OUTPUT = (JobStatus.CANCELLED.value, JobStatus.FAILED.value)
@@ -105,17 +105,18 @@ class Duties:
                 )
         return list(found.items())
 
-    def to_clean_up(self) -> Sequence[JobState]:
-        """Cancelled and failed jobs whose output may have been published, or begun to be."""
+    def to_clean_up(self) -> Sequence[tuple[JobState, str | None]]:
+        """Cancelled and failed jobs whose output may have been published, or begun to be.
+
+        With each the machine of its worker, if that is known.
+        """
         with self._database.reading() as connection:
             rows = connection.execute(
-                sa.select(*STATE_COLUMNS)
-                .select_from(WITH_NAMES)
-                .where(
-                    jobs.c.status.in_(_WITHOUT_OUTPUT), jobs.c.output_path.is_not(None)
-                )
-            )  # fmt: skip
-            return [state_of(row) for row in rows]
+                sa.select(*STATE_COLUMNS, workers.c.host)
+                .select_from(WITH_NAMES.outerjoin(workers, workers.c.worker_id == jobs.c.worker_id))
+                .where(jobs.c.status.in_(_WITHOUT_OUTPUT), jobs.c.output_path.is_not(None))
+            )
+            return [(state_of(row), row.host) for row in rows]
 
     def cleaned_up(self, state: JobState) -> None:
         with self._database.writing() as connection:

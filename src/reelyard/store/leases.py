@@ -110,22 +110,23 @@ class Leases:
             )  # fmt: skip
             return _standing(connection, lease)
 
-    def started(self, lease: Lease, log_folder: str) -> None:
-        """Note where the job's logs are being written."""
+    def started(self, lease: Lease, log_folder: str, output_path: str) -> None:
+        """Note where the job's logs are being written, and where its film will be."""
         with self._database.writing() as connection:
             connection.execute(
-                sa.update(jobs).where(*_held(lease)).values(log_folder=encoded(log_folder))
+                sa.update(jobs)
+                .where(*_held(lease))
+                .values(log_folder=encoded(log_folder), output_path=encoded(output_path))
             )
 
-    def permit(self, lease: Lease, output_path: str) -> bool:
-        """Whether the film may be published now. Where is noted first, so that it can be undone."""
+    def permit(self, lease: Lease) -> bool:
+        """Whether the film may be published now."""
         with self._database.writing() as connection:
             done = connection.execute(
                 sa.update(jobs)
                 .where(*_held(lease))
                 .values(
-                    output_path=encoded(output_path), lease_until=now(self.seconds),
-                    stage="publishing",
+                    lease_until=now(self.seconds), stage="publishing",
                 )
             )  # fmt: skip
             return bool(done.rowcount == 1)
@@ -185,10 +186,24 @@ class Leases:
     def _give(self, lease: Lease, outcome: AttemptOutcome, message: str, **values: Any) -> bool:
         with self._database.writing() as connection:
             done = move(connection, Event.HAND_BACK, lease.job_id, message, lease=lease,
-                        stage="", progress=0.0, sent_at=None, **values)  # fmt: skip
+                        stage="", progress=0.0, sent_at=None, output_path=None,
+                        **values)  # fmt: skip
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
+
+    def left_nothing(self, lease: Lease) -> None:
+        """A worker whose job was cancelled has taken away what it had staged."""
+        with self._database.writing() as connection:
+            connection.execute(
+                sa.update(jobs)
+                .where(
+                    jobs.c.job_id == lease.job_id,
+                    jobs.c.token == lease.token,
+                    jobs.c.status == JobStatus.CANCELLED.value,
+                )
+                .values(output_path=None)
+            )
 
     def refuse(self, lease: Lease, message: str) -> bool:
         """The job itself is wrong: it fails, and no worker is to blame."""
@@ -196,7 +211,7 @@ class Leases:
 
     def _fail(self, lease: Lease, outcome: AttemptOutcome, message: str) -> bool:
         with self._database.writing() as connection:
-            done = fail_job(connection, lease, message, _RUNNING)
+            done = fail_job(connection, lease, message, _RUNNING, output_path=None)
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
@@ -213,13 +228,15 @@ def blame(
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
     message = storable(message)
+    # A worker that says so itself has taken away what it staged; one that was lost has not.
+    left = {} if outcome is AttemptOutcome.LOST else {"output_path": None}
     if count + 1 >= MOST_ATTEMPTS:
         why = f"{message} ({count + 1} attempts)"
-        done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1)
+        done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1, **left)
     else:
         done = move(connection, Event.HAND_BACK, lease.job_id, message, *more, lease=lease,
                     stage="", progress=0.0, attempts=count + 1, error_message=message,
-                    waiting_since=None, sent_at=None)  # fmt: skip
+                    waiting_since=None, sent_at=None, **left)  # fmt: skip
     if done:
         end_attempt(connection, lease, outcome, message)
         _count_failure(connection, lease, message)

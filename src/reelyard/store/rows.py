@@ -31,6 +31,7 @@ Row: TypeAlias = Any
 
 
 def state_of(row: Row) -> JobState:
+    output = row.output_path and decoded(row.output_path)
     return JobState(
         job_id=row.job_id,
         user_id=row.user_id,
@@ -56,7 +57,8 @@ def state_of(row: Row) -> JobState:
         worker_id=row.worker_id,
         reserved_by=row.reserved_by,
         task_id=row.task_id,
-        output_path=row.output_path and decoded(row.output_path),
+        output_path=output if row.status == JobStatus.COMPLETED else None,
+        planned_output=output,
         final_duration=row.final_duration,
         error_message=row.error_message,
         waiting_for=row.waiting_for,

@@ -87,6 +87,7 @@ jobs = Table(
     UniqueConstraint("user_id", "idempotency_key"),
     Index("ix_jobs_turn", "status", "queue_name", "priority", "place"),
     Index("ix_jobs_created_at", "created_at"),
+    Index("ix_jobs_place", "place"),
 )
 
 job_items = Table(

@@ -80,6 +80,7 @@ def _jobs() -> None:
         sa.UniqueConstraint("user_id", "idempotency_key", name="uq_jobs_user_id_idempotency_key"),
     )
     op.create_index("ix_jobs_created_at", "jobs", ["created_at"], unique=False)
+    op.create_index("ix_jobs_place", "jobs", ["place"], unique=False)
     op.create_index(
         "ix_jobs_turn", "jobs", ["status", "queue_name", "priority", "place"], unique=False
     )
