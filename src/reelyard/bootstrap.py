@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,13 +57,13 @@ class Reelyard:
 
         return CopyCache(self.settings.copies, self.settings.copy_limit)
 
-    def _make_room(self, size: int) -> None:
-        """Copies go first: they are got again faster than segments."""
-        free = self.cache.free_bytes()
-        self.copies.make_room(free + size)
-        lacking = size - (self.cache.free_bytes() - free)
-        if lacking > 0:
-            self.cache.make_room(lacking)
+    def _make_room(self, size: int, keep: Collection[str]) -> None:
+        """Evict so many bytes from the cache's disk. Copies go first: they are got again faster."""
+        copies = self.copies
+        freed = 0
+        if copies.root.exists() and copies.root.stat().st_dev == self.cache.root.stat().st_dev:
+            freed = copies.evict(size)
+        self.cache.make_room(size - freed, keep)
 
     @cached_property
     def ffmpeg(self) -> FFmpeg:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator
@@ -90,6 +91,21 @@ class Settings(BaseSettings):
     def _absolute(cls, value: Path | None) -> Path | None:
         """FFmpeg runs in folders of its own."""
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("redis_url")
+    @classmethod
+    def _broker(cls, value: str | None) -> str | None:
+        """Found wrong here, and not by whoever sends the first message."""
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("redis", "rediss", "redis+socket"):
+            raise ValueError("is no address of a Redis: write redis://host:6379/0")
+        if parts.scheme != "redis+socket":
+            _ = parts.port  # raises ValueError
+            if not parts.path.strip("/").isdecimal() and parts.path.strip("/"):
+                raise ValueError("ends in the number of a database: redis://host:6379/0")
+        return value
 
     @property
     def cache_limit(self) -> int:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reelyard.domain.errors import JobUnknown, SettingsInvalid
+from reelyard.bootstrap import local_username
+from reelyard.domain.errors import JobUnknown, SettingsInvalid, printable
 from reelyard.domain.farm import HIGHEST_PRIORITY, LOWEST_PRIORITY, NORMAL_PRIORITY
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.settings import read_settings
@@ -54,7 +55,6 @@ def submit(
     as_json: AsJson = False,
 ) -> None:
     """Check a job and put it into the farm's queue."""
-    from reelyard.bootstrap import local_username
     from reelyard.services.job_file import read_what_there_is
 
     from .show_farm import show_submitted
@@ -123,7 +123,7 @@ def _lines(read: Callable[[], JobState], follow: bool) -> Iterator[str]:
                 file.seek(place)
                 yield from iter(file.readline, "")
                 place = file.tell()
-        elif over or not follow:
+        elif over or not follow or path is not None:
             raise _no_log(state, path)
         elif not told:
             told = True
@@ -143,14 +143,14 @@ def _no_log(state: JobState, path: Path | None) -> JobUnknown:
 
 def cancel(job: JobName, as_json: AsJson = False) -> None:
     """Stop a job, wherever it is."""
-    _change(job, lambda farm, job_id: farm.jobs.cancel(job_id), as_json)
+    _change(job, lambda farm, job_id: farm.jobs.cancel(job_id, by=local_username()), as_json)
 
 
 def retry(job: JobName, as_json: AsJson = False) -> None:
     """Queue a failed or cancelled job again; what was rendered is not rendered again."""
 
     def queue_again(farm: Farm, job_id: str) -> JobState:
-        state = farm.jobs.retry(job_id)
+        state = farm.jobs.retry(job_id, by=local_username())
         farm.wake(state)
         return state
 
@@ -172,8 +172,8 @@ def move(
 
     def change(farm: Farm, job_id: str) -> JobState:
         if priority is None:
-            return farm.jobs.to_front(job_id)
-        return farm.jobs.reprioritise(job_id, priority)
+            return farm.jobs.to_front(job_id, by=local_username())
+        return farm.jobs.reprioritise(job_id, priority, by=local_username())
 
     _change(job, change, as_json)
 
@@ -185,10 +185,18 @@ def _change(job: str, change: Callable[[Farm, str], JobState], as_json: bool) ->
         show_job(change(farm, job_id), as_json=as_json)
 
 
-def workers(as_json: AsJson = False) -> None:
+def workers(
+    forget: Annotated[
+        str | None, typer.Option(help="Drop a worker that is gone for good from the list.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Show who works on this farm."""
     from .show_farm import show_workers
 
+    if forget is not None:
+        farm = _farm()
+        farm.workers.forget(farm.workers.named(forget))
     show_workers(_farm().workers.list(), as_json=as_json)
 
 
@@ -216,7 +224,9 @@ def _tell(worker: str, order: Order, as_json: bool) -> None:
     from .show_farm import show_workers
 
     farm = _farm()
-    show_workers([farm.workers.tell(farm.workers.named(worker), order)], as_json=as_json)
+    show_workers(
+        [farm.workers.tell(farm.workers.named(worker), order, by=local_username())], as_json=as_json
+    )
 
 
 def worker(
@@ -259,7 +269,7 @@ def library_scan(
     if as_json:
         sys.stdout.write(json.dumps({"added": done.added, "ambiguous": done.ambiguous}) + "\n")
         return
-    for name in done.ambiguous:
+    for name in map(printable, done.ambiguous):
         sys.stderr.write(f"warning: two files are called {name}: left out\n")
     sys.stdout.write(f"{done.added} videos are in the library\n")
 
@@ -269,7 +279,9 @@ def library_show(as_json: AsJson = False) -> None:
     """Show every video's id and file."""
     for video_id, path in _farm().reelyard.library.all().items():
         line = (
-            json.dumps({"video_id": video_id, "path": path}) if as_json else f"{video_id}\t{path}"
+            json.dumps({"video_id": video_id, "path": path})
+            if as_json
+            else f"{printable(video_id)}\t{printable(path)}"
         )
         sys.stdout.write(line + "\n")
 

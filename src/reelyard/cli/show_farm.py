@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from reelyard.domain.errors import printable
+from reelyard.domain.errors import DatabaseUnavailable, printable
 from reelyard.domain.estimate import Estimate
 from reelyard.domain.farm import JobState, Worker
 from reelyard.domain.lifecycle import JobStatus
@@ -70,17 +70,27 @@ def show_submitted(done: Submitted, *, as_json: bool) -> None:
 def follow(read: Callable[[], JobState], *, as_json: bool) -> JobState:
     """Show a job's progress until it ends; its state then."""
     begun = time.monotonic()
-    said = None
+    said: str | None = None
     with progress_display(as_json=as_json) as watcher:
         while True:
-            state = read()
-            if state.waiting_for and state.waiting_for != said:
-                said = state.waiting_for
-                sys.stderr.write(f"waiting: {printable(said)}\n")
+            try:
+                state = read()
+            except DatabaseUnavailable as error:  # the job goes on all the same
+                said = _say_once(error.message, said)
+                time.sleep(_LOOK_SECONDS)
+                continue
+            if state.waiting_for:
+                said = _say_once(state.waiting_for, said)
             watcher(_progress(state, time.monotonic() - begun))
             if state.status in _ENDED:
                 return state
             time.sleep(_LOOK_SECONDS)
+
+
+def _say_once(what: str, said: str | None) -> str:
+    if what != said:
+        sys.stderr.write(f"waiting: {printable(what)}\n")
+    return what
 
 
 def _progress(state: JobState, elapsed: float) -> Progress:
@@ -143,7 +153,10 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
     left = _outlook(farm).jobs.get(state.job_id)
     if as_json:
         extra = {"attempts": [asdict(one) for one in attempts],
-                 "history": [asdict(one) for one in history], "done_in": left}  # fmt: skip
+                 "history": [asdict(one) for one in history],
+                 "segments": [{**asdict(one), "worker_id": by}
+                              for one, by in farm.jobs.segments(state.job_id)],
+                 "done_in": left}  # fmt: skip
         _say({**job_as_json(state), **json.loads(json.dumps(extra, default=_plain))})
         return
     show_job(state, as_json=False)
@@ -154,7 +167,8 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
     for warning in state.warnings:
         console.print(f"{'warning':>12}: {escape(printable(warning))}")
     for one in history:
-        who = f" ({one.worker_id})" if one.worker_id else ""
+        by = ", ".join(printable(name) for name in (one.worker_id, one.actor) if name)
+        who = escape(f" ({by})") if by else ""
         console.print(
             f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what:<10} {escape(_lines(one.message))}{who}"
         )
@@ -188,7 +202,10 @@ def live_table(farm: Farm) -> None:
         try:
             while True:
                 time.sleep(1.0)
-                live.update(_farm_table(farm), refresh=True)
+                try:
+                    live.update(_farm_table(farm), refresh=True)
+                except DatabaseUnavailable as error:
+                    live.update(escape(f"waiting: {printable(error.message)}"), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -225,7 +242,7 @@ def _job_row(state: JobState, left: float | None) -> Iterable[Any]:
         Text(f"{state.status}{stage}", style=colour),
         bar,
         _duration(left) if state.status in _WAITING else "",
-        state.worker_id or "",
+        escape(printable(state.worker_id or "")),
         escape(printable(note)),
     )
 
@@ -254,7 +271,8 @@ def workers_table(workers: Sequence[Worker]) -> Table | str:
         able = one.capabilities
         speed = "" if one.speed is None else f"{one.speed:.2f}x"
         table.add_row(
-            one.worker_id, _worker_state(one), (one.job_id or "")[:8], ", ".join(one.queues),
+            escape(printable(one.worker_id)), _worker_state(one), (one.job_id or "")[:8],
+            " ".join(queue.removesuffix("_queue") for queue in one.queues),
             (able.encoders or ("none",))[0], speed, f"{able.free_disk / 1e9:.0f} GB",
             f"{max(0.0, (now - one.seen_at).total_seconds()):.0f} s ago",
         )  # fmt: skip

@@ -155,6 +155,7 @@ class Happening:
     what: str
     job_id: str | None
     worker_id: str | None
+    actor: str | None
     message: str
 
 

@@ -22,7 +22,12 @@ from celery import bootsteps, signals
 from celery.worker import state as celery_state
 
 from reelyard.domain.address import without_password
-from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable, ReelyardError
+from reelyard.domain.errors import (
+    BrokerUnavailable,
+    DatabaseUnavailable,
+    ReelyardError,
+    SettingsInvalid,
+)
 from reelyard.domain.farm import Worker
 from reelyard.domain.lifecycle import Order
 from reelyard.domain.routing import Queue
@@ -90,7 +95,13 @@ class _Life:
         self._prefetch = self._farm.prefetch(self.worker_id)
 
     def begin(self) -> None:
-        """Returns when the worker is known to the farm, or the database does not answer."""
+        """Returns when the worker is known to the farm, or the database does not answer.
+
+        Raises SettingsInvalid where Celery was told to run more than one task at a time.
+        """
+        if self._celery.concurrency != 1:
+            raise SettingsInvalid("a worker does one job at a time, with all of the machine",
+                                  remedy="Start it with --concurrency=1")  # fmt: skip
         if self._celery.pool_cls.__module__.endswith("prefork"):
             self._farm.reelyard.database.survive_forks()  # a killed pool process is replaced
         if hasattr(signal, "SIGHUP"):

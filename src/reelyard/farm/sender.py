@@ -37,7 +37,7 @@ class CelerySender:
                 retry=False,
                 expires=None,
             )
-        except (OperationalError, OSError) as error:
+        except (OperationalError, OSError, KeyError, ValueError) as error:
             where = without_password(self._broker_url)
             raise BrokerUnavailable(f"the broker {where} can't be reached: {error}",
                                     remedy="Check that it runs; reelyard up starts one") from error  # fmt: skip

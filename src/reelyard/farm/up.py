@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import signal
 import socket
 import subprocess
@@ -12,7 +13,7 @@ import time
 import warnings
 from collections.abc import Sequence
 
-from reelyard.domain.errors import ReelyardError
+from reelyard.domain.errors import ReelyardError, SettingsInvalid, printable
 from reelyard.domain.routing import Queue
 from reelyard.engine import processes
 from reelyard.settings import Settings
@@ -20,6 +21,7 @@ from reelyard.settings import Settings
 from .wiring import Farm
 
 _LOG = logging.getLogger(__name__)
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,60}(@[A-Za-z0-9._%-]{1,200})?")
 _SWEEP_SECONDS = 1.0
 _ENDS_WITHIN = 30.0
 _STEADY_SECONDS = 10.0
@@ -33,6 +35,9 @@ def run_worker(name: str, queues: Sequence[Queue], pool: str | None) -> None:
     from .celery_app import app
 
     warnings.simplefilter("ignore", SecurityWarning)  # about root and pickle; only JSON is taken
+    if not _NAME.fullmatch(name):
+        raise SettingsInvalid(f"{printable(name)} can't be a worker's name",
+                              remedy="Use letters, digits, dots, dashes")  # fmt: skip
     node = name if "@" in name else f"{name}@{socket.gethostname()}"
     suits = "threads" if sys.platform == "win32" else "prefork"
     app.worker_main([
@@ -100,7 +105,7 @@ def run_all(settings: Settings, count: int) -> None:
     logging.getLogger("alembic").setLevel(logging.WARNING)
     farm = Farm(settings)
     ended = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
         signal.signal(number, lambda *_: ended.set())
     if farm.embedded is not None:
         farm.embedded.guard()

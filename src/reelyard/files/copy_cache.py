@@ -96,7 +96,7 @@ class CopyCache:
         identity = source.identity()
         path = self.path(identity)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with copy_entry.held(path, check):
+        with copy_entry.held(path, _Waiting(beside(path, PART), check, told)):
             started = time.monotonic()
             was_here = _usable(path, check)
             moved = Moved() if was_here else self._copy(source, identity, check, told)
@@ -158,6 +158,13 @@ class CopyCache:
         """
         return self._evict(max(self._used() + size - self.limit, size - self.free_bytes()))
 
+    def evict(self, size: int) -> int:
+        """Drop copies of ``size`` bytes that nobody uses, the least recently used first.
+
+        Returns the bytes freed.
+        """
+        return self._evict(size)
+
     def clear(self) -> int:
         """Drop all that nobody has pinned or copies just now; the number of copies dropped."""
         dropped = sum(self._drop_unused(entry) for entry in list(self.entries()))
@@ -209,10 +216,11 @@ class CopyCache:
 
     def _used(self) -> int:
         """Bytes on the disk, those of copies under way among them."""
-        parts = sum(map(copy_entry.size_of, self._files(PART)))
-        return parts + sum(entry.size for entry in self.entries())
+        return sum(map(copy_entry.size_of, self._files()))
 
     def _evict(self, excess: int) -> int:
+        if excess <= 0:
+            return 0
         freed = 0
         for entry in sorted(self.entries(), key=lambda entry: entry.used):
             if freed >= excess:
@@ -244,6 +252,23 @@ class CopyCache:
             if os.name == "posix" or path.suffix != LOCK:  # Windows removes a lock with its holder
                 path.unlink(missing_ok=True)
         return size
+
+
+class _Waiting:
+    """Called while somebody else copies: tells whether that gets on."""
+
+    def __init__(self, part: Path, check: Callable[[], None], told: Callable[[int], None]) -> None:
+        self._part = part
+        self._check = check
+        self._told = told
+        self._size = copy_entry.size_of(part)
+
+    def __call__(self) -> None:
+        self._check()
+        size = copy_entry.size_of(self._part)
+        if size != self._size:
+            self._size = size
+            self._told(0)
 
 
 def _usable(path: Path, check: Callable[[], None]) -> bool:

@@ -49,7 +49,8 @@ class JobLog:
 
     def step(self, message: str) -> None:
         """One step of the job, with the time."""
-        line = f"{self._clock():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z  {message}\n"
+        shown = "\n".join("".join(map(_visible, line)) for line in message.splitlines())
+        line = f"{self._clock():%Y-%m-%dT%H:%M:%S.%f}"[:-3] + f"Z  {shown}\n"
         self._write(self._log, line)
 
     def say(self, message: str) -> None:
@@ -78,6 +79,11 @@ class JobLog:
         with self._lock:
             file.write(text)
             file.flush()
+
+
+def _visible(char: str) -> str:
+    """File names and FFmpeg's words may hold what a terminal would obey."""
+    return char if char.isprintable() or char == "\t" else ascii(char)[1:-1]
 
 
 def _open(path: Path) -> TextIO:

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,9 +108,13 @@ class SegmentCache:
         entries = sorted(self.entries(), key=lambda entry: entry.used)
         return self._evict(entries, sum(entry.size for entry in entries) - self.limit)
 
-    def make_room(self, size: int) -> int:
-        """Drop the least recently used entries of so many bytes; the bytes freed."""
-        return self._evict(sorted(self.entries(), key=lambda entry: entry.used), size)
+    def make_room(self, size: int, keep: Collection[str]) -> int:
+        """Drop the least recently used entries of so many bytes, but no key of ``keep``.
+
+        Returns the bytes freed.
+        """
+        others = (entry for entry in self.entries() if entry.key not in keep)
+        return self._evict(sorted(others, key=lambda entry: entry.used), size)
 
     def _evict(self, entries: Sequence[Entry], excess: int) -> int:
         freed = 0

@@ -11,7 +11,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,13 @@ class Fetch:
                           printable(path), error)  # fmt: skip
 
     def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> Copied | str:
-        watch.moved()
+        watch.check()
         try:
             source = self.places.remote(path) if self.allows(Path(path)) else None
             if source is None:
                 Path(path).stat()
                 return _IN_PLACE
-            copied = self.copies.fetch(source, pin, watch.moved)
+            copied = self.copies.fetch(source, pin, watch.check, lambda _: watch.moved())
         except (OSError, ValueError) as error:
             failure = _failure(path, error)
             say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
@@ -142,29 +142,28 @@ class _Watch:
         self._over = False
 
     def moved(self) -> None:
-        """Called by each copy with each block; raises to stop it."""
+        """Called by each copy with each block that came."""
+        self._moved_at = time.monotonic()
+
+    def check(self) -> None:
+        """Called by each copy again and again; raises to stop it."""
         if self._over:
             raise Cancelled
         self._check()
-        self._moved_at = time.monotonic()
 
     def wait(self, futures: Sequence[Future[Any]], paths: Sequence[str]) -> None:
-        """Returns when all are done. Raises the first error, what ``check`` raises, SourcesUnavailable."""
+        """Returns when all are done. Raises the first error then; at once what ``check`` raises, and
+        SourcesUnavailable when nothing comes any more."""
         try:
-            while wait(futures, _LOOK_SECONDS, FIRST_EXCEPTION).not_done:
+            while wait(futures, _LOOK_SECONDS).not_done:
                 self._check()
-                self._raise_first(futures)
                 if time.monotonic() - self._moved_at > self._stall_seconds:
                     raise self._stalled(futures, paths)
-            self._raise_first(futures)
         finally:
             self._over = True
             wait(futures, _ENDS_WITHIN)  # no longer: one may hang
-
-    def _raise_first(self, futures: Sequence[Future[Any]]) -> None:
         for one in futures:
-            if one.done() and (error := one.exception()) is not None:
-                raise error
+            one.result()
 
     def _stalled(self, futures: Sequence[Future[Any]], paths: Sequence[str]) -> SourcesUnavailable:
         stuck = [path for path, one in zip(paths, futures, strict=True) if one.running()]
@@ -207,6 +206,8 @@ def _failure(path: str, error: OSError | ValueError) -> ReelyardError | None:
         return None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return storage_error(error)
+    if error.errno == errno.EACCES and _has_files(Path(path).parent):
+        return None  # the share is there, and this file of it may not be read
     if error.errno not in _MISSING:
         if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL):
             return None

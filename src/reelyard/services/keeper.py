@@ -14,7 +14,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from types import TracebackType
 
-from reelyard.domain.errors import Cancelled, DatabaseUnavailable
+from reelyard.domain.errors import DatabaseUnavailable
 from reelyard.domain.farm import Lease, Standing
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.engine.ffmpeg import StopSignal
@@ -189,7 +189,3 @@ def insist(
                 away = True
                 say(f"waiting for the database: {error.message}")
             time.sleep(LOOK_SECONDS)
-
-
-def stopped(reason: Reason | None) -> Cancelled:
-    return Cancelled(f"stopped: {reason or 'asked to'}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -84,7 +84,7 @@ class RenderJob:
     logs: Path
     username: str
     at_once: int
-    make_room: Callable[[int], object]
+    make_room: Callable[[int, Collection[str]], object]
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(
@@ -229,7 +229,8 @@ class _Attempt:
         lacking = needs - self.using.cache.free_bytes()
         if lacking > 0:
             self.log.step(f"{lacking} bytes are lacking: making room in the caches")
-            self.using.make_room(lacking)
+            own = {one.key for one in plan.picture} | {one.key for one in plan.sound}
+            self.using.make_room(lacking, own | {plan.track_key})
         check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
         check_free(shutil.disk_usage(self.output.parent).free, film + ROOM, self.output.parent)
 

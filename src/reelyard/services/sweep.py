@@ -98,7 +98,7 @@ class Sweep:
         self.clean_up.begin()
 
     def _wake(self) -> None:
-        for job_id, queue in self.duties.to_wake(again_after=self.lease_seconds / 12):
+        for job_id, queue in self.duties.to_wake(min(_LONGEST_TURN, self.lease_seconds / 12)):
             try:
                 self.queue.send(job_id, queue)
             except BrokerUnavailable as error:

@@ -38,7 +38,6 @@ from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.files.job_log import JobLog, safe_name
-from reelyard.files.publishing import remove_stagings
 from reelyard.store.leases import Claim, Leases
 
 from .fetch import Fetch
@@ -76,12 +75,13 @@ class WorkOnJob:
 
         Returns what the job is then, or None if there was none to take.
         """
+        begun = time.monotonic()
         claim = self._claim(named, task_id)
         if claim is None:
             _LOG.info("nothing to take for the message about job %s", named)
             return None
         _LOG.info("job %s: taken, token %d", claim.lease.job_id, claim.lease.token)
-        status = _Turn(self, claim, time.monotonic()).take()
+        status = _Turn(self, claim, begun, time.monotonic()).take()
         _LOG.info("job %s: %s", claim.lease.job_id, status)
         return status
 
@@ -125,6 +125,7 @@ class _Turn:
 
     using: WorkOnJob
     claim: Claim
+    told: float  # when the task began; its time limit counts from there
     begun: float
 
     @property
@@ -155,10 +156,10 @@ class _Turn:
         waited = (datetime.now(UTC) - state.queued_at).total_seconds()
         log.say(
             f"job {state.job_id} of {state.username}: taken by {self.lease.worker_id} from "
-            f"{state.queue}, attempt {self.lease.token}, {waited:.1f} s after it was queued"
+            f"{state.queue}, turn {self.lease.token}, {waited:.1f} s after it was queued"
         )
         keeper = Keeper(self.using.leases, self.lease, self.using.must_stop, log.say,
-                        time_limit=self.using.time_limit)  # fmt: skip
+                        time_limit=self.using.time_limit - (self.begun - self.told))  # fmt: skip
         try:
             with keeper:
                 return self._ended(self._work(render_job, keeper, log), keeper, log)
@@ -171,7 +172,7 @@ class _Turn:
         try:
             self.using.leases.started(self.lease, str(log.folder), str(output))
             self.using.outputs.check()
-            remove_stagings(output)
+            remove_output(output)  # whatever earlier turns left: their publishers are turned away
             job = self._here(keeper, log)
             check_output(output, job)
             publication = Publication(

@@ -176,7 +176,7 @@ class Jobs:
             )
             return {JobStatus(status): count for status, count in rows}
 
-    def cancel(self, job_id: str, message: str = "cancelled") -> JobState:
+    def cancel(self, job_id: str, message: str = "cancelled", *, by: str | None = None) -> JobState:
         """Cancel a job that is queued or being worked on. Its worker can write nothing from now on.
 
         Raises JobUnknown if it has ended already.
@@ -189,19 +189,19 @@ class Jobs:
                 .where(jobs.c.job_id == job_id)
                 .with_for_update()
             ).first()
-            done = move(connection, Event.CANCEL, job_id, message,
+            done = move(connection, Event.CANCEL, job_id, message, by=by,
                         completed_at=now(), waiting_for=None, not_before=None)  # fmt: skip
             if done and row is not None and row.status == JobStatus.PROCESSING.value:
                 end_attempt(connection, Lease(job_id, row.worker_id, row.token),
                             AttemptOutcome.CANCELLED, message)  # fmt: skip
         return self._changed(job_id, done, "be cancelled")
 
-    def retry(self, job_id: str) -> JobState:
+    def retry(self, job_id: str, *, by: str | None = None) -> JobState:
         """Queue a failed or cancelled job again, its failures forgiven. Raises JobUnknown."""
         job_id = _known(job_id)
         with self._database.writing() as connection:
             done = move(
-                connection, Event.RETRY, job_id, "queued again",
+                connection, Event.RETRY, job_id, "queued again", by=by,
                 attempts=0, round_token=jobs.c.token, progress=0.0, stage="", error_message=None,
                 waiting_for=None, waiting_since=None, not_before=None, started_at=None,
                 completed_at=None, worker_id=None, final_duration=None,
@@ -209,12 +209,12 @@ class Jobs:
             )  # fmt: skip
         return self._changed(job_id, done, "be retried")
 
-    def reprioritise(self, job_id: str, priority: int) -> JobState:
+    def reprioritise(self, job_id: str, priority: int, *, by: str | None = None) -> JobState:
         """Give a queued job another priority, 0 (last) to 9 (first). Raises JobUnknown."""
         priority = max(LOWEST_PRIORITY, min(HIGHEST_PRIORITY, priority))
-        return self._place(job_id, f"priority {priority}", priority=priority)
+        return self._place(job_id, f"priority {priority}", by, priority=priority)
 
-    def to_front(self, job_id: str) -> JobState:
+    def to_front(self, job_id: str, *, by: str | None = None) -> JobState:
         """Make a queued job the next of its queue. Raises JobUnknown."""
         first = (
             sa.select(sa.func.min(jobs.c.place) - 1)
@@ -233,9 +233,9 @@ class Jobs:
                 )
                 .values(reserved_by=None)
             )
-        return self._place(job_id, "moved to the front", priority=HIGHEST_PRIORITY, place=first)
+        return self._place(job_id, "moved to the front", by, priority=HIGHEST_PRIORITY, place=first)
 
-    def _place(self, job_id: str, message: str, **values: object) -> JobState:
+    def _place(self, job_id: str, message: str, by: str | None, **values: object) -> JobState:
         job_id = _known(job_id)
         with self._database.writing() as connection:
             done = connection.execute(
@@ -244,7 +244,7 @@ class Jobs:
                 .values(**values)
             )
             if done.rowcount:
-                note(connection, "move", message, job_id=job_id)
+                note(connection, "move", message, job_id=job_id, by=by)
         return self._changed(job_id, done.rowcount == 1, "be moved")
 
     def _changed(self, job_id: str, done: bool, what: str) -> JobState:

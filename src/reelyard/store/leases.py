@@ -24,6 +24,8 @@ from .turns import candidates, crew, queue_of
 MOST_FAILURES = 3
 """A worker that fails so many jobs in a row takes no more until it passes its examination."""
 _MOST_BEFORE_DONE = 99.9
+_LEFT = sa.case((jobs.c.stage == "publishing", jobs.c.output_path), else_=None)
+"""A worker that ends its turn itself has taken away what it staged, but not what it published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class Leases:
     def _give(self, lease: Lease, outcome: AttemptOutcome, message: str, **values: Any) -> bool:
         with self._database.writing() as connection:
             done = move(connection, Event.HAND_BACK, lease.job_id, message, lease=lease,
-                        stage="", progress=0.0, sent_at=None, output_path=None,
+                        stage="", progress=0.0, sent_at=None, output_path=_LEFT,
                         **values)  # fmt: skip
             if done:
                 end_attempt(connection, lease, outcome, message)
@@ -211,7 +213,7 @@ class Leases:
 
     def _fail(self, lease: Lease, outcome: AttemptOutcome, message: str) -> bool:
         with self._database.writing() as connection:
-            done = fail_job(connection, lease, message, _RUNNING, output_path=None)
+            done = fail_job(connection, lease, message, _RUNNING, output_path=_LEFT)
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
@@ -228,8 +230,7 @@ def blame(
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
     message = storable(message)
-    # A worker that says so itself has taken away what it staged; one that was lost has not.
-    left = {} if outcome is AttemptOutcome.LOST else {"output_path": None}
+    left: dict[str, Any] = {} if outcome is AttemptOutcome.LOST else {"output_path": _LEFT}
     if count + 1 >= MOST_ATTEMPTS:
         why = f"{message} ({count + 1} attempts)"
         done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1, **left)
@@ -261,6 +262,8 @@ def fail_job(
 
 def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> None:
     this = workers.c.worker_id == lease.worker_id
+    if _failed_it_before(connection, lease):
+        return  # jobs are counted, not tries at one of them
     connection.execute(sa.update(workers).where(this).values(failures=workers.c.failures + 1))
     if (connection.scalar(sa.select(workers.c.failures).where(this)) or 0) < MOST_FAILURES:
         return
@@ -270,6 +273,21 @@ def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> Non
     )
     if done.rowcount:
         note(connection, "quarantine", reason, worker_id=lease.worker_id)
+
+
+def _failed_it_before(connection: sa.Connection, lease: Lease) -> bool:
+    """Whether the worker's turn before this one was at the same job, and failed."""
+    before = connection.execute(
+        sa.select(job_attempts.c.job_id, job_attempts.c.outcome)
+        .where(
+            job_attempts.c.worker_id == lease.worker_id,
+            sa.or_(job_attempts.c.job_id != lease.job_id, job_attempts.c.token != lease.token),
+        )
+        .order_by(job_attempts.c.started_at.desc())
+        .limit(1)
+    ).first()
+    failed = (AttemptOutcome.FAILED.value, AttemptOutcome.LOST.value)
+    return before is not None and before.job_id == lease.job_id and before.outcome in failed
 
 
 def _reward(connection: sa.Connection, lease: Lease, speed: float | None) -> None:

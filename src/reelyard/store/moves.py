@@ -10,7 +10,7 @@ from reelyard.domain.farm import AttemptOutcome, Lease
 from reelyard.domain.lifecycle import Event, sources, target
 
 from .clock import now
-from .rows import storable
+from .rows import encoded, storable
 from .schema import events, job_attempts, jobs, workers
 
 _FREE = {"lease_until": None, "reserved_by": None, "speed": None, "seconds_left": None}
@@ -25,6 +25,7 @@ def move(
     *conditions: sa.ColumnElement[bool],
     lease: Lease | None = None,
     who: str | None = None,
+    by: str | None = None,
     **values: Any,
 ) -> bool:
     """Apply ``event``; False if the job is in no state for it, or the lease is not the newest."""
@@ -37,8 +38,8 @@ def move(
         .values(status=target(event).value, **{**_FREE, **values})
     )  # fmt: skip
     if done.rowcount == 1:
-        actor = lease.worker_id if lease else who
-        note(connection, event.value, message, job_id=job_id, worker_id=actor)
+        worker = lease.worker_id if lease else who
+        note(connection, event.value, message, job_id=job_id, worker_id=worker, by=by)
     return bool(done.rowcount == 1)
 
 
@@ -49,14 +50,16 @@ def note(
     *,
     job_id: str | None = None,
     worker_id: str | None = None,
+    by: str | None = None,
 ) -> None:
-    """Write a line of history."""
+    """Write a line of history; ``by`` is the person who did it, if it was one."""
     line = {
         "at": now(),
         "what": what,
         "message": storable(message),
         "job_id": job_id,
         "worker_id": worker_id,
+        "actor": None if by is None else encoded(by),
     }
     connection.execute(sa.insert(events).values(**line))
 

@@ -192,5 +192,10 @@ def attempt_of(row: Row) -> Attempt:
 
 def happening_of(row: Row) -> Happening:
     return Happening(
-        at=row.at, what=row.what, job_id=row.job_id, worker_id=row.worker_id, message=row.message
+        at=row.at,
+        what=row.what,
+        job_id=row.job_id,
+        worker_id=row.worker_id,
+        actor=row.actor and decoded(row.actor),
+        message=row.message,
     )

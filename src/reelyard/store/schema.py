@@ -139,6 +139,7 @@ events = Table(
     Column("what", String(32), nullable=False),
     Column("job_id", _Id),
     Column("worker_id", Text),
+    Column("actor", Text),  # the person, where one did it
     Column("message", Text, nullable=False),
     Index("ix_events_job_id_id", "job_id", "id"),
 )

@@ -52,6 +52,8 @@ class Workers:
         }  # fmt: skip
         with self._database.writing() as connection:
             before = self._find(connection, worker_id)
+            if before is not None and before.order is Order.PAUSE:
+                told["command"] = Order.PAUSE.value  # whoever paused it did not mean this process
             dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
             insert = dialect.insert(workers).values(worker_id=worker_id, failures=0, **told)
             connection.execute(
@@ -114,13 +116,13 @@ class Workers:
                 blame(connection, lease, AttemptOutcome.LOST, reason)
             return len(held)
 
-    def tell(self, worker_id: str, order: Order) -> Worker:
+    def tell(self, worker_id: str, order: Order, *, by: str | None = None) -> Worker:
         """Tell a worker what to do; it obeys at its next heartbeat. Raises WorkerUnknown."""
         with self._database.writing() as connection:
             this = workers.c.worker_id == worker_id
             done = connection.execute(sa.update(workers).where(this).values(command=order.value))
             if done.rowcount:
-                note(connection, order.value, f"told to {order}", worker_id=worker_id)
+                note(connection, order.value, f"told to {order}", worker_id=worker_id, by=by)
             found = self._find(connection, worker_id)
         if found is None:
             raise _unknown(worker_id)
@@ -138,8 +140,12 @@ class Workers:
                 note(connection, "released", "passed its examination", worker_id=worker_id)
 
     def forget(self, worker_id: str) -> None:
-        """Drop a worker that is gone for good from the list."""
+        """Drop a worker that is gone for good from the list. Raises WorkerUnknown if it is not."""
         with self._database.writing() as connection:
+            found = self._find(connection, worker_id)
+            if found is not None and found.is_alive:
+                raise WorkerUnknown(f"{worker_id} is not gone: it is {found.state}",
+                                    remedy=f"reelyard stop {worker_id} ends it")  # fmt: skip
             connection.execute(sa.delete(workers).where(workers.c.worker_id == worker_id))
 
     def list(self) -> Sequence[Worker]:

@@ -168,6 +168,7 @@ def _farm() -> None:
         sa.Column("what", sa.String(length=32), nullable=False),
         sa.Column("job_id", sa.Uuid(as_uuid=False), nullable=True),
         sa.Column("worker_id", sa.Text(), nullable=True),
+        sa.Column("actor", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_events"),
     )
