@@ -88,6 +88,11 @@ class Keeper:
         """The work has come to a stage that has no progress of its own."""
         self._stage = stage
 
+    def look_again(self) -> None:
+        """Find out now whether the lease holds, before anybody is blamed."""
+        if self.reason is None:
+            self._look()
+
     def permit(self) -> None:
         """Returns once the lease was seen to hold. Raises Cancelled if it does not."""
         while True:

@@ -77,6 +77,7 @@ class Prefetch:
             fetched = self.fetch(resolved, pin, _Interest(self, job.job_id))
         except Cancelled:
             self.fetch.release(pin)
+            self._tidy(job)
             _LOG.info("job %s is not next any more", job.job_id)
             return
         except ReelyardError as error:
@@ -85,6 +86,12 @@ class Prefetch:
             return
         self.jobs.note(job.job_id, "prefetch", f"prefetched: {fetched}", self.worker_id)
         _LOG.info("job %s: prefetched: %s", job.job_id, fetched)
+
+    def _tidy(self, job: Job) -> None:
+        """Nobody goes on with what was copied in part for a job that was cancelled."""
+        state = self.jobs.find(job.job_id)
+        if state is not None and state.status is JobStatus.CANCELLED:
+            self.fetch.forget(resolve(job, self.catalogue)[0])
 
 
 class _Interest:

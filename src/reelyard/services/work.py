@@ -222,6 +222,7 @@ class _Turn:
         return standing.status
 
     def _stopped(self, error: Exception, keeper: Keeper, log: JobLog) -> JobStatus:
+        keeper.look_again()
         if isinstance(error, Cancelled) or keeper.reason in (Reason.CANCELLED, Reason.LOST):
             return self._broken_off(keeper.reason, log)
         if isinstance(error, FFmpegFailed) and self._told_to_stop_just_now():

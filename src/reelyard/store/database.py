@@ -182,8 +182,12 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _: Any) -> None:
         connection.isolation_level = None  # we begin transactions ourselves, below
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in ("synchronous=NORMAL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
+        if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+            # The file remembers it. SQLite does not wait for its turn here as it does elsewhere.
+            with FileLock(f"{url.database}.lock"):
+                connection.execute("PRAGMA journal_mode=WAL").close()
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:

@@ -216,24 +216,37 @@ class Jobs:
 
     def to_front(self, job_id: str, *, by: str | None = None) -> JobState:
         """Make a queued job the next of its queue. Raises JobUnknown."""
+        job_id = _known(job_id)
         first = (
             sa.select(sa.func.min(jobs.c.place) - 1)
             .where(jobs.c.status == JobStatus.QUEUED.value)
             .scalar_subquery()
         )
-        job_id = _known(job_id)
+        this = (jobs.c.job_id == job_id, jobs.c.status == JobStatus.QUEUED.value)
         with self._database.writing() as connection:
-            # A reserve is first within its priority: here nothing may be.
-            connection.execute(
+            queue = connection.scalar(sa.select(jobs.c.queue_name).where(*this))
+            if queue is not None:
+                self._let_go_of_first(connection, queue)
+            done = connection.execute(
                 sa.update(jobs)
-                .where(
-                    jobs.c.status == JobStatus.QUEUED.value,
-                    jobs.c.priority == HIGHEST_PRIORITY,
-                    jobs.c.reserved_by.is_not(None),
-                )
-                .values(reserved_by=None)
+                .where(*this)
+                .values(priority=HIGHEST_PRIORITY, place=first, reserved_by=None)
             )
-        return self._place(job_id, "moved to the front", by, priority=HIGHEST_PRIORITY, place=first)
+            if done.rowcount:
+                note(connection, "move", "moved to the front", job_id=job_id, by=by)
+        return self._changed(job_id, done.rowcount == 1, "be moved")
+
+    def _let_go_of_first(self, connection: sa.Connection, queue: str) -> None:
+        """A reserve is first within its priority: nothing is to come before what is moved."""
+        connection.execute(
+            sa.update(jobs)
+            .where(
+                jobs.c.status == JobStatus.QUEUED.value,
+                jobs.c.queue_name == queue,
+                jobs.c.priority == HIGHEST_PRIORITY,
+            )
+            .values(reserved_by=None)
+        )
 
     def _place(self, job_id: str, message: str, by: str | None, **values: object) -> JobState:
         job_id = _known(job_id)
