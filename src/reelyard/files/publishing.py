@@ -4,8 +4,8 @@ They are first brought into a staging folder beside their places, on the same fi
 
     out/.film.1f2e3d4c.TOKEN.publishing/film.mp4, film.report.json, ...
 
-The folder carries the token of whoever publishes. The next owner of a job removes all folders of older
-tokens before it does anything else, and a rename out of a folder that is gone fails. So an owner that was
+The folder carries the token of whoever publishes. The next owner of a job removes the folders of all
+older tokens before it does anything else, and a rename out of a folder that is gone fails. So an owner that was
 replaced, and wakes up between its last look at its lease and the rename, can't publish any more:
 the file system itself turns it away.
 """
@@ -53,16 +53,36 @@ class Staging:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def remove_stagings(output: Path) -> bool:
-    """Take the staging folders of all earlier publishers of ``output`` away; whether there were any.
+def remove_stagings(output: Path, before: str) -> bool:
+    """Take the staging folders of publishers of ``output`` away whose tokens sort before ``before``.
 
-    Raises OSError where one can't be: then an earlier publisher is not turned away.
+    Returns whether there were any. Raises OSError where one can't be removed: then its publisher is not
+    turned away.
     """
-    found = list(_stagings(output))
+    found = [folder for folder in _stagings(output) if _token(output, folder) < before]
     for folder in found:
         with suppress(FileNotFoundError):  # its own publisher was quicker
             shutil.rmtree(folder)
     return bool(found)
+
+
+def withdraw(path: Path, staging: Staging, is_over: Callable[[], bool]) -> bool:
+    """Take a published file away if its job is over; whether it was taken away.
+
+    It is moved aside first and looked at then. So whoever was asleep in between can't take away what a
+    later owner of the job has published meanwhile: that is put back, or was never touched.
+    """
+    aside = staging.folder / path.name
+    try:
+        staging.folder.mkdir(parents=True, exist_ok=True)
+        path.rename(aside)
+    except FileNotFoundError:
+        return False
+    over = is_over()
+    if not over and not path.exists():
+        aside.rename(path)
+    aside.unlink(missing_ok=True)
+    return over
 
 
 def _stagings(output: Path) -> Iterator[Path]:
@@ -71,6 +91,10 @@ def _stagings(output: Path) -> Iterator[Path]:
         for path in output.parent.iterdir():
             if path.name.startswith(prefix) and path.name.endswith(_SUFFIX):
                 yield path
+
+
+def _token(output: Path, folder: Path) -> str:
+    return folder.name.removeprefix(_prefix(output)).removesuffix(_SUFFIX)
 
 
 def _prefix(output: Path) -> str:

@@ -55,10 +55,14 @@ class CleanUp:
         output = Path(state.planned_output or "")
         if (state.job_id, state.token) in self._not_here or not output.parent.is_dir():
             return  # the share is away, or others have it
-        now = self.jobs.state(state.job_id)
-        if (now.status, now.token) != (state.status, state.token):
+
+        def is_over() -> bool:
+            now = self.jobs.state(state.job_id)
+            return (now.status, now.token) == (state.status, state.token)
+
+        if not is_over():
             return  # queued again since it was listed: the film may be a new one
-        removed = remove_output(output)
+        removed = remove_output(output, state.token, is_over)
         if removed or host in (None, self.host):
             self.duties.cleaned_up(state)
         else:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from reelyard.domain.errors import OutputUnusable
 from reelyard.domain.job import Job
 from reelyard.files.memory import Memory
 from reelyard.files.places import Places
-from reelyard.files.publishing import remove_stagings
+from reelyard.files.publishing import Staging, remove_stagings, withdraw
 
 REPORT_SUFFIX = ".report.json"
 SHEET_SUFFIX = ".contact-sheet.jpg"
@@ -61,14 +62,24 @@ def _same(one: Path, other: Path) -> bool:
         return False  # probing the source says what is wrong with it
 
 
-def remove_output(output: Path) -> bool:
-    """Take a film, what lies beside it and what was staged for it away; whether there was any."""
-    removed = remove_stagings(output)
-    for path in targets(output):
-        if _exists(path):
-            path.unlink(missing_ok=True)
-            removed = True
-    return removed
+def token_text(token: int) -> str:
+    """A fencing token as part of a name; names sort as tokens do."""
+    return f"{token:06d}"
+
+
+def remove_output(output: Path, token: int, is_over: Callable[[], bool]) -> bool:
+    """Take a film, what lies beside it and what was staged for it away, for a job that is over.
+
+    ``token`` is the newest there was; ``is_over`` is asked again for each file. Returns whether there
+    was any.
+    """
+    removed = remove_stagings(output, token_text(token + 1))
+    aside = Staging(output, f"{token_text(token)}-over")
+    try:
+        gone = [withdraw(path, aside, is_over) for path in targets(output) if _exists(path)]
+    finally:
+        aside.discard()
+    return removed or any(gone)
 
 
 class OutputFolder:

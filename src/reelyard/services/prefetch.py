@@ -129,11 +129,14 @@ def is_ours(state: JobState, worker_id: str) -> bool:
 
 
 def release_unused(pins: Pins, jobs: Jobs, fetch: Fetch) -> None:
-    """Let go of copies for jobs that this worker neither has nor holds in reserve any more."""
+    """Let go of copies for jobs that are over, and for those that this worker neither has nor holds
+    in reserve any more."""
     for pin in fetch.copies.pins():
         job_id = pins.job_of(pin)
         if job_id is None:
-            continue
+            continue  # another farm's
         state = jobs.find(job_id)
-        if state is None or not is_ours(state, pins.worker_id):
+        if state is None or state.status not in (JobStatus.QUEUED, JobStatus.PROCESSING):
+            fetch.release(pin)  # whoever's it was
+        elif pin == pins.of(job_id) and not is_ours(state, pins.worker_id):
             fetch.release(pin)

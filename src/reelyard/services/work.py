@@ -38,11 +38,12 @@ from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.files.job_log import JobLog, safe_name
+from reelyard.files.publishing import remove_stagings
 from reelyard.store.leases import Claim, Leases
 
 from .fetch import Fetch
 from .keeper import Keeper, Reason, insist
-from .outputs import OutputFolder, check_output, remove_output
+from .outputs import OutputFolder, check_output, remove_output, token_text
 from .render_job import Publication, Rendered, RenderJob
 from .resolve import Catalogue, resolve
 from .storage import log_failure, storage_error
@@ -114,9 +115,8 @@ class Pins:
         return f"{self.farm}.{safe_name(self.worker_id)}.{job_id}"
 
     def job_of(self, pin: str) -> str | None:
-        """The job that a pin is for; None if it is somebody else's."""
-        job_id = pin.rpartition(".")[2]
-        return job_id if pin == self.of(job_id) else None
+        """The job that a pin is for, whichever worker's it is; None if it is another farm's."""
+        return pin.rpartition(".")[2] if pin.startswith(f"{self.farm}.") else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +172,11 @@ class _Turn:
         try:
             self.using.leases.started(self.lease, str(log.folder), str(output))
             self.using.outputs.check()
-            remove_output(output)  # whatever earlier turns left: their publishers are turned away
+            remove_stagings(output, token_text(self.lease.token))  # turns earlier publishers away
             job = self._here(keeper, log)
             check_output(output, job)
             publication = Publication(
-                f"{self.lease.token:06d}", keeper.permit
+                token_text(self.lease.token), keeper.permit
             )  # fmt: skip
             return render_job.render(job, output, log, keeper.watch, keeper.stop, publication)
         except Exception as error:  # noqa: BLE001 - the job's row and log have to say what happened
@@ -215,11 +215,14 @@ class _Turn:
             return JobStatus.COMPLETED
         standing = self.using.leases.standing(self.lease)
         if standing.status is JobStatus.CANCELLED:
-            remove_output(done.output)
+            remove_output(done.output, self.lease.token, self._is_cancelled)
             log.say("cancelled while it was published: taken back")
         else:
             log.say("published, but somebody else has the job by now")
         return standing.status
+
+    def _is_cancelled(self) -> bool:
+        return self.using.leases.standing(self.lease).status is JobStatus.CANCELLED
 
     def _stopped(self, error: Exception, keeper: Keeper, log: JobLog) -> JobStatus:
         keeper.look_again()
@@ -274,7 +277,6 @@ class _Turn:
         """The renderer has taken its staging away; nobody goes on with what was copied in part."""
         try:
             self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
-            self.using.leases.left_nothing(self.lease)
         except DatabaseUnavailable as error:
             log.say(f"the rest is left to the sweep: {error.message}")
 

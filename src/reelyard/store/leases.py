@@ -24,8 +24,6 @@ from .turns import candidates, crew, queue_of
 MOST_FAILURES = 3
 """A worker that fails so many jobs in a row takes no more until it passes its examination."""
 _MOST_BEFORE_DONE = 99.9
-_LEFT = sa.case((jobs.c.stage == "publishing", jobs.c.output_path), else_=None)
-"""A worker that ends its turn itself has taken away what it staged, but not what it published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,24 +186,10 @@ class Leases:
     def _give(self, lease: Lease, outcome: AttemptOutcome, message: str, **values: Any) -> bool:
         with self._database.writing() as connection:
             done = move(connection, Event.HAND_BACK, lease.job_id, message, lease=lease,
-                        stage="", progress=0.0, sent_at=None, output_path=_LEFT,
-                        **values)  # fmt: skip
+                        stage="", progress=0.0, sent_at=None, **values)  # fmt: skip
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
-
-    def left_nothing(self, lease: Lease) -> None:
-        """A worker whose job was cancelled has taken away what it had staged."""
-        with self._database.writing() as connection:
-            connection.execute(
-                sa.update(jobs)
-                .where(
-                    jobs.c.job_id == lease.job_id,
-                    jobs.c.token == lease.token,
-                    jobs.c.status == JobStatus.CANCELLED.value,
-                )
-                .values(output_path=None)
-            )
 
     def refuse(self, lease: Lease, message: str) -> bool:
         """The job itself is wrong: it fails, and no worker is to blame."""
@@ -213,7 +197,7 @@ class Leases:
 
     def _fail(self, lease: Lease, outcome: AttemptOutcome, message: str) -> bool:
         with self._database.writing() as connection:
-            done = fail_job(connection, lease, message, _RUNNING, output_path=_LEFT)
+            done = fail_job(connection, lease, message, _RUNNING)
             if done:
                 end_attempt(connection, lease, outcome, message)
             return done
@@ -230,14 +214,13 @@ def blame(
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
     message = storable(message)
-    left: dict[str, Any] = {} if outcome is AttemptOutcome.LOST else {"output_path": _LEFT}
     if count + 1 >= MOST_ATTEMPTS:
         why = f"{message} ({count + 1} attempts)"
-        done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1, **left)
+        done = fail_job(connection, lease, why, _RUNNING, *more, attempts=count + 1)
     else:
         done = move(connection, Event.HAND_BACK, lease.job_id, message, *more, lease=lease,
                     stage="", progress=0.0, attempts=count + 1, error_message=message,
-                    waiting_since=None, sent_at=None, **left)  # fmt: skip
+                    waiting_since=None, sent_at=None)  # fmt: skip
     if done:
         end_attempt(connection, lease, outcome, message)
         _count_failure(connection, lease, message)
