@@ -148,8 +148,9 @@ def test_roots_count_as_written_and_with_links_resolved(tmp_path: Path) -> None:
     assert not is_remote(places, f"{nas}/../disk/a.mp4")
     assert is_remote(places, f"{disk}/../nas/a.mp4")
     assert is_remote(places, os.path.relpath(nas / "a.mp4"))
-    assert is_remote(places, f"/{nas}/a.mp4")
+    assert is_remote(Places([nas], mounts(tmp_path, "ext4 /")), f"/{nas}/to-disk/a.mp4")
     assert is_remote(Places([Path("/")], nowhere), disk)
+    assert is_remote(Places([disk / "to-nas"], nowhere), disk / "to-nas" / "to-disk" / "a.mp4")
 
 
 def test_a_link_onto_a_share_is_remote_and_one_off_it_is_not(tmp_path: Path) -> None:

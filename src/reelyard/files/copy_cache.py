@@ -215,8 +215,9 @@ class CopyCache:
         return (self.root / COPIES).glob(f"*/*{ending}")
 
     def _used(self) -> int:
-        """Bytes on the disk, those of copies under way among them."""
-        return sum(map(copy_entry.size_of, self._files()))
+        """Bytes of copies on the disk, those under way among them."""
+        small = (NOTE, BLOCKS, LOCK)
+        return sum(copy_entry.size_of(one) for one in self._files() if one.suffix not in small)
 
     def _evict(self, excess: int) -> int:
         if excess <= 0:
