@@ -31,7 +31,7 @@ WRONG_FIELDS: list[tuple[str, dict[str, Any], str]] = [
     ("path is a number", {"item_type": "video", "path": 7}, "path"),
     ("zero byte", {"item_type": "video", "path": "a\0b"}, "path"),
     ("zero byte in an address", {"item_type": "video", "path": "file:///a%00b"}, "path"),
-    ("video id", {"item_type": "video", "video_id": "abc"}, "video_id"),
+    ("two sources", {"item_type": "video", "path": "a.mp4", "video_id": "a"}, "video_id"),
     (
         "logo on an intro",
         {"item_type": "intro", "path": "a.mp4", "logo_path": "b.png"},

@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 
 import psutil
 
-from reelyard.domain.farm import JobState
+from reelyard.domain.farm import AttemptOutcome, JobState, Result
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.engine import processes
 from reelyard.farm.wiring import Farm
@@ -75,12 +76,22 @@ class WorkerProcess:
 
     def freeze(self) -> None:
         """SIGSTOP to everything of it."""
+        wait_for(self._is_frozen, f"{self.name} to stop", every=0.001)
+
+    def _is_frozen(self) -> bool:
+        """Whether all of it stood still already; some may end, and start others, until it does."""
+        running = []
         for one in self.family():
-            one.send_signal(signal.SIGSTOP)
+            with suppress(psutil.NoSuchProcess):
+                if one.status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE):
+                    running.append(one)
+                    one.send_signal(signal.SIGSTOP)
+        return not running
 
     def thaw(self) -> None:
         for one in self.family():
-            one.send_signal(signal.SIGCONT)
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(signal.SIGCONT)
 
     def end(self, seconds: float = 30) -> int:
         """SIGTERM, and its exit code."""
@@ -91,6 +102,19 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.thaw()
             self.kill()
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        names = [process.cwd(), *process.cmdline()] if "ffmpeg" in process.name() else []
+        return any(str(folder) in name for name in names)
+    except psutil.Error:
+        return False
+
+
+def runs(process: psutil.Process) -> bool:
+    """Whether a process does; one that only waits to be collected does not."""
+    return _runs(process)
 
 
 def _runs(process: psutil.Process) -> bool:
@@ -195,6 +219,41 @@ class Yard:
         folder = self.state(job_id).log_folder
         assert folder is not None
         return (Path(folder) / "job.log").read_text()
+
+    @contextmanager
+    def broker_kept(self) -> Iterator[None]:
+        """The embedded broker runs in this process, as in ``reelyard up``: it outlives any worker."""
+        broker = self.farm.embedded
+        assert broker is not None
+        broker.guard()
+        try:
+            yield
+        finally:
+            broker.release()
+
+    def worker(self, worker_id: str | None) -> WorkerProcess:
+        """The process that was last started under this name."""
+        return next(one for one in reversed(self.started) if one.name == worker_id)
+
+    def log_so_far(self, job_id: str, name: str = "job.log") -> str:
+        """A file of the job's log, empty before there is one. Asks no database."""
+        found = list((self.folder / "logs").glob(f"*/*/jobs/*_{job_id}/{name}"))
+        return found[0].read_text() if found else ""
+
+    def outcomes(self, job_id: str) -> list[tuple[str, AttemptOutcome]]:
+        """Whose turn it was at the job, and how that ended, the first one first."""
+        return [(one.worker_id, one.outcome) for one in self.farm.jobs.attempts(job_id)]
+
+    def results(self, job_id: str) -> list[Result]:
+        """The job's rows of ``compilation_results``, once there is one."""
+        found = self.farm.results
+        return wait_for(
+            lambda: [one for one in found.list() if one.job_id == job_id], f"a result of {job_id}"
+        )
+
+    def ffmpegs(self) -> list[psutil.Process]:
+        """Every FFmpeg that works for this farm, whoever its parent is."""
+        return [one for one in psutil.process_iter() if _works_in(one, self.folder)]
 
     def leftovers(self) -> list[Path]:
         """What only a job in the making may have lying about: stagings, parts, work folders."""

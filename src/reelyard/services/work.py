@@ -170,7 +170,8 @@ class _Turn:
         """The film, or what kept it from being made."""
         output = output_path(self.using.outputs.folder, self.claim.job)
         try:
-            self.using.leases.started(self.lease, str(log.folder), str(output))
+            if not self.using.leases.started(self.lease, str(log.folder), str(output)):
+                raise Cancelled("the lease has run out already")
             self.using.outputs.check()
             remove_stagings(output, token_text(self.lease.token))  # turns earlier publishers away
             job = self._here(keeper, log)

@@ -110,14 +110,18 @@ class Leases:
             )  # fmt: skip
             return _standing(connection, lease)
 
-    def started(self, lease: Lease, log_folder: str, output_path: str) -> None:
-        """Note where the job's logs are being written, and where its film will be."""
+    def started(self, lease: Lease, log_folder: str, output_path: str) -> bool:
+        """Note where the job's logs are being written, and where its film will be.
+
+        False where the lease does not hold any more.
+        """
         with self._database.writing() as connection:
-            connection.execute(
+            done = connection.execute(
                 sa.update(jobs)
                 .where(*_held(lease))
                 .values(log_folder=encoded(log_folder), output_path=encoded(output_path))
             )
+            return bool(done.rowcount == 1)
 
     def permit(self, lease: Lease) -> bool:
         """Whether the film may be published now."""
