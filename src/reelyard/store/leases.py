@@ -249,10 +249,9 @@ def fail_job(
 
 def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> None:
     this = workers.c.worker_id == lease.worker_id
-    if _failed_it_before(connection, lease):
-        return  # jobs are counted, not tries at one of them
-    connection.execute(sa.update(workers).where(this).values(failures=workers.c.failures + 1))
-    if (connection.scalar(sa.select(workers.c.failures).where(this)) or 0) < MOST_FAILURES:
+    failures = _failed_since(connection, lease.worker_id)
+    connection.execute(sa.update(workers).where(this).values(failures=failures))
+    if failures < MOST_FAILURES:
         return
     reason = storable(f"failed {MOST_FAILURES} jobs in a row, the last one: {message}")
     done = connection.execute(
@@ -262,19 +261,15 @@ def _count_failure(connection: sa.Connection, lease: Lease, message: str) -> Non
         note(connection, "quarantine", reason, worker_id=lease.worker_id)
 
 
-def _failed_it_before(connection: sa.Connection, lease: Lease) -> bool:
-    """Whether the worker's turn before this one was at the same job, and failed."""
-    before = connection.execute(
-        sa.select(job_attempts.c.job_id, job_attempts.c.outcome)
-        .where(
-            job_attempts.c.worker_id == lease.worker_id,
-            sa.or_(job_attempts.c.job_id != lease.job_id, job_attempts.c.token != lease.token),
-        )
-        .order_by(job_attempts.c.started_at.desc())
-        .limit(1)
-    ).first()
-    failed = (AttemptOutcome.FAILED.value, AttemptOutcome.LOST.value)
-    return before is not None and before.job_id == lease.job_id and before.outcome in failed
+def _failed_since(connection: sa.Connection, worker_id: str) -> int:
+    """How many jobs a worker has failed since it last completed one; tries at one job count once."""
+    mine = job_attempts.c.worker_id == worker_id
+    completed = job_attempts.c.outcome == AttemptOutcome.COMPLETED.value
+    last = sa.select(sa.func.max(job_attempts.c.ended_at)).where(mine, completed).scalar_subquery()
+    failed = job_attempts.c.outcome.in_([AttemptOutcome.FAILED.value, AttemptOutcome.LOST.value])
+    since = sa.or_(last.is_(None), job_attempts.c.ended_at > last)
+    query = sa.select(sa.func.count(job_attempts.c.job_id.distinct()))
+    return connection.scalar(query.where(mine, failed, since)) or 0
 
 
 def _reward(connection: sa.Connection, lease: Lease, speed: float | None) -> None:
