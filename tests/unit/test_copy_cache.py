@@ -35,8 +35,6 @@ from reelyard.files.places import Identity, Source
 PLENTY = 1 << 40
 READ = 4 << 20
 SMALL = 5000
-NOTES = 4000
-"""Room for a few notes, which count too: less than one small copy."""
 DAY = 24 * 3600
 
 
@@ -134,7 +132,8 @@ def files(cache: CopyCache) -> list[Path]:
 
 def room(cache: CopyCache) -> int:
     """What still fits the limit, in bytes."""
-    return cache.limit - sum(path.stat().st_size for path in files(cache))
+    small = (".json", ".blocks", ".lock")
+    return cache.limit - sum(one.stat().st_size for one in files(cache) if one.suffix not in small)
 
 
 def beside(path: Path, ending: str) -> Path:
@@ -655,7 +654,7 @@ def test_pins_where_there_are_no_hard_links(cache: CopyCache, nas: Path) -> None
 
 
 def test_the_least_recently_used_go_first(cache: CopyCache, nas: Path) -> None:
-    small = CopyCache(cache.root, 3 * SMALL + NOTES)
+    small = CopyCache(cache.root, 3 * SMALL)
     sources = {name: place(nas, f"{name}.mp4") for name in "abcde"}
     for name in "abcde":
         get(cache, sources[name], name)
@@ -671,7 +670,7 @@ def test_the_least_recently_used_go_first(cache: CopyCache, nas: Path) -> None:
 
 
 def test_room_is_made_before_copying(cache: CopyCache, nas: Path) -> None:
-    tight = CopyCache(cache.root, 2 * SMALL + NOTES)
+    tight = CopyCache(cache.root, 2 * SMALL)
     sources = [place(nas, f"{name}.mp4") for name in "abc"]
     for source in sources[:2]:
         get(tight, source)
@@ -688,7 +687,7 @@ def test_room_is_made_before_copying(cache: CopyCache, nas: Path) -> None:
 def test_what_is_left_of_a_copy_counts_and_is_not_made_room_for_twice(
     cache: CopyCache, nas: Path
 ) -> None:
-    tight = CopyCache(cache.root, 2 * BLOCK + NOTES)
+    tight = CopyCache(cache.root, 2 * BLOCK)
     source = place(nas, "a.mp4", 2 * BLOCK - SMALL)
     other = place(nas, "b.mp4", SMALL)
     get(tight, other)
@@ -699,7 +698,7 @@ def test_what_is_left_of_a_copy_counts_and_is_not_made_room_for_twice(
 
 
 def test_a_part_takes_its_room_too(cache: CopyCache, nas: Path) -> None:
-    tight = CopyCache(cache.root, 3 * READ + SMALL + NOTES)
+    tight = CopyCache(cache.root, 3 * READ + SMALL)
     other = place(nas, "b.mp4")
     get(tight, other)
     tight.unpin("job")
