@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,14 +37,21 @@ def hold(yard: Yard, worker: WorkerProcess | None = None) -> list[psutil.Process
     are ``let_go``."""
 
     def catch() -> list[psutil.Process]:
-        for one in yard.ffmpegs():
-            if worker is None or one in worker.family():
-                with suppress(psutil.NoSuchProcess):
-                    one.suspend()
         own = None if worker is None else worker.family()
-        return [one for one in stopped(yard) if own is None or one in own]
+        return [one for one in yard.ffmpegs() if (own is None or one in own) and _stands(one)]
 
     return wait_for(catch, "an FFmpeg to hold", every=0.005)
+
+
+def _stands(process: psutil.Process) -> bool:
+    """Stop it; False if it has ended instead."""
+    ends = (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    try:
+        process.suspend()
+        wait_for(lambda: process.status() in ends, f"{process} to stand still", every=0.001)
+        return _is_stopped(process)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def stopped(yard: Yard) -> list[psutil.Process]:
@@ -65,13 +72,11 @@ def _is_stopped(process: psutil.Process) -> bool:
         return False
 
 
-def command(
-    yard: Yard, *arguments: object, env: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
+def command(yard: Yard, *arguments: object) -> subprocess.CompletedProcess[str]:
     """What the real command line answers."""
     return subprocess.run(
-        _argv(arguments), env={**yard.environ(), **(env or {})}, cwd=yard.folder, text=True,
-        capture_output=True, check=False, stdin=subprocess.DEVNULL, timeout=60,
+        _argv(arguments), env=yard.environ(), cwd=yard.folder, text=True, capture_output=True,
+        check=False, stdin=subprocess.DEVNULL, timeout=60,
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def three_jobs(
     """One that runs for as long as its FFmpeg is held, one in reserve, one that waits."""
     jobs = [yard.submit(video(clip))]
     held = hold(yard)
-    jobs += [yard.submit(video(clip, start=start)) for start in (0.1, 0.2)]
+    jobs += [yard.submit(video(clip)) for _ in range(2)]
     wait_for(lambda: yard.state(jobs[1]).reserved_by == worker.name, "a job in reserve")
     return jobs, held
 
@@ -73,7 +73,7 @@ def test_nothing_is_lost_or_done_twice_when_redis_goes_and_comes(
         assert yard.state(jobs[0]).status is JobStatus.PROCESSING
         let_go(held)
     jobs += [
-        yard.submit(video(clip, start=0.3)),
+        yard.submit(video(clip)),
         yard.submit(video(clip, text_animation_text="Later")),
     ]
     assert done_once(yard, *jobs) == [a.name] * 4 + [b.name]
@@ -119,7 +119,7 @@ def test_the_embedded_broker_comes_back_after_a_kill_and_after_its_guardians_dea
     assert guardian is a
 
     let_go(held)
-    jobs.append(yard.submit(video(clip, start=0.3)))
+    jobs.append(yard.submit(video(clip)))
     assert done_once(yard, *jobs) == [a.name] * 4
     assert processes_of(a)[a.name] == before[a.name]
     assert a.end() == 0
@@ -181,7 +181,7 @@ def test_a_paused_worker_leaves_messages_and_is_not_deaf_when_resumed_without_a_
     assert worker["order"] == "work"
     time.sleep(AWAY)
     redis_server.start()
-    jobs.append(yard.submit(video(clip, start=0.1)))
+    jobs.append(yard.submit(video(clip)))
     assert done_once(yard, *jobs) == [a.name] * 2
 
 

@@ -73,7 +73,7 @@ def test_jobs_go_on_and_end_once_while_the_database_is_away(
         slow, quick = (a, b) if yard.state(first).worker_id == a.name else (b, a)
         second = yard.submit(video(clip, start=0.1))
         held_too = hold(yard, quick)
-        third = yard.submit(video(clip, start=0.2))
+        third = yard.submit(video(clip))
         away_since = time.monotonic()
         postgres.stop()
 
@@ -121,7 +121,7 @@ def test_a_worker_outlives_its_database_and_can_be_started_without_it(
     postgres.stop()
     wait_for(lambda: a.said().count("can't be used") > already, "the worker to notice")
     postgres.start()
-    assert done_once(yard, yard.submit(video(clip, start=0.1))) == [a.name]
+    assert done_once(yard, yard.submit(video(clip))) == [a.name]
     assert processes_of(a) == before
     assert a.end() == 0
 
@@ -139,11 +139,11 @@ def test_a_worker_that_fails_three_jobs_takes_no_more_until_it_is_cured(
         text = {"text_animation_text": "Hi"}  # both listen to the queue of these
         jobs = [yard.submit(video(clip))]
         held = hold(yard)  # the good one has to do
-        jobs += [yard.submit(video(clip, start=one / 10, **text)) for one in range(3)]
+        jobs += [yard.submit(video(clip, **text)) for _ in range(3)]
         wait_for(lambda: worker_row(yard, bad).quarantine, "the quarantine")
         assert [told_one["worker_id"] for told_one in told(yard, "workers")
                 if told_one["quarantine"]] == [bad.name]  # fmt: skip
-        jobs.append(yard.submit(video(clip, start=0.4, **text)))
+        jobs.append(yard.submit(video(clip, **text)))
         let_go(held)
         for job_id in jobs:
             assert yard.wait_for_end(job_id).status is JobStatus.COMPLETED
@@ -155,7 +155,7 @@ def test_a_worker_that_fails_three_jobs_takes_no_more_until_it_is_cured(
         broken.work()
         wait_for(lambda: worker_row(yard, bad).quarantine is None, "the examination to be passed")
         assert good.end() == 0
-        cured = yard.submit(video(clip, start=0.5, **text))
+        cured = yard.submit(video(clip, start=0.1, **text))
         assert done_once(yard, cured) == [bad.name]
         nothing_left(yard)
 
@@ -165,7 +165,7 @@ def test_a_worker_without_a_working_ffmpeg_still_obeys(yard: Yard, clips: Clips)
     a = yard.start("a", ffmpeg=str(broken.script))
     broken.fail(always=True)
     clip = clips.video("second.mp4", seconds=1)
-    jobs = [yard.submit(video(clip, start=start)) for start in (0, 0.1, 0.2)]
+    jobs = [yard.submit(video(clip)) for _ in range(3)]
     reason = wait_for(lambda: worker_row(yard, a).quarantine, "the quarantine")
     assert reason is not None and "the device is lost" in reason
     states = {yard.state(job_id).status for job_id in jobs}
