@@ -12,7 +12,7 @@ demo: $(VENV)/.runs
 test: servers lint
 	$(BIN)/coverage run -m pytest tests/unit
 	$(BIN)/coverage report --fail-under=100 --include='src/reelyard/domain/*,$(PURE)'
-	$(BIN)/python -m pytest -n 2 tests/store tests/services tests/farm tests/media tests/acceptance
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/store tests/services tests/farm tests/media tests/acceptance
 
 # The parts of the engine that decide and do nothing else; their tests reach every branch.
 engine := src/reelyard/engine

@@ -185,6 +185,8 @@ def test_the_cache_is_shown_and_cleared(
     assert shown == {
         "folder": str(tmp_path / "cache"), "entries": len(held), "limit": 50_000_000_000,
         "bytes": sum(path.stat().st_size for path in held),
+        "copies_folder": str(tmp_path / "cache"), "copies": 0, "copies_bytes": 0,
+        "copies_limit": 100_000_000_000,
     }  # fmt: skip
     assert f"{tmp_path / 'cache'}: {len(held)} files" in cli("cache", "show").stdout
     assert json.loads(cli("cache", "clear", "--json").stdout) == {"dropped": len(held)}
@@ -241,7 +243,7 @@ def test_progress_only_grows_and_is_complete_when_the_film_is_there(
     assert [step["percent"] == 100 for step in steps] == [step is steps[-1] for step in steps]
     assert steps[-1]["frames_done"] == steps[-1]["frames_total"] == 81
     stages = list(dict.fromkeys(step["stage"] for step in steps))
-    assert stages == ["probing", "rendering", "joining", "verifying", "done"]
+    assert stages == ["probing", "rendering", "joining", "verifying", "publishing", "done"]
 
 
 def test_progress_only_grows_although_an_item_is_left_out(
