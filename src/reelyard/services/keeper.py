@@ -65,6 +65,7 @@ class Keeper:
         self._beat_at = self._clock()
         self._stopped_at: float | None = None
         self._away = False
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Keeper:
         self._thread.start()
@@ -98,7 +99,9 @@ class Keeper:
         while True:
             self.stop.check()
             try:
-                if self._leases.permit(self._lease):
+                permitted = self._leases.permit(self._lease)
+                self._note_back()
+                if permitted:
                     return
             except DatabaseUnavailable as error:
                 self._note_away(error)
@@ -126,15 +129,21 @@ class Keeper:
         except DatabaseUnavailable as error:
             self._note_away(error)
             return
-        if self._away:
-            self._away = False
-            self._say("the database is back")
+        self._note_back()
         self._judge(standing)
 
     def _note_away(self, error: DatabaseUnavailable) -> None:
-        if not self._away:
-            self._away = True
+        with self._lock:
+            was_away, self._away = self._away, True
+        if not was_away:
             self._say(f"going on without the database: {error.message}")
+
+    def _note_back(self) -> None:
+        """Whoever reaches the database first says so: this thread, or the one that waits to publish."""
+        with self._lock:
+            was_away, self._away = self._away, False
+        if was_away:
+            self._say("the database is back")
 
     def _judge(self, standing: Standing) -> None:
         if not standing.holds:
