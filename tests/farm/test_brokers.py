@@ -13,6 +13,7 @@ import psutil
 import pytest
 import redis
 
+from reelyard.domain.farm import AttemptOutcome
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.services.queue import RecordingQueue
 from tests.conftest import Clips
@@ -204,6 +205,9 @@ def test_a_busy_worker_told_to_end_without_a_broker_hands_its_job_back(
         yard.wait_until(job_id, lambda state: state.status is JobStatus.QUEUED, "it back", AT_ONCE)
     for one in (a, b):
         one.process.wait(WITHIN)
+    for one, job_id in zip((a, b), jobs, strict=True):
+        assert yard.outcomes(job_id) == [(one.name, AttemptOutcome.HANDED_BACK)]
+        assert yard.state(job_id).attempts == 0
     nothing_left(yard)
 
 
@@ -216,7 +220,7 @@ def test_an_idle_worker_is_woken_for_a_job_whose_message_was_lost(
     yard.farm.__dict__["submit"] = replace(yard.farm.submit, queue=RecordingQueue())
     job_id = yard.submit(video(clips.video("second.mp4", seconds=1)))
     yard.wait_until(job_id, lambda state: state.worker_id == a.name, "a claim", WITHIN)
-    done_once(yard, job_id)
+    assert done_once(yard, job_id) == [a.name]
 
 
 def test_a_job_in_reserve_is_taken_by_an_idle_worker(redis_yard: Yard, clips: Clips) -> None:

@@ -262,6 +262,7 @@ def test_a_spare_message_that_means_nothing_keeps_no_job_from_being_prefetched(
         yard.farm.sender.send(first, yard.state(first).queue)
         second = yard.submit(*video(lone.share.clip()))
         prefetched(yard, second)
+        assert yard.state(first).status is JobStatus.PROCESSING
     completed(yard, first, second)
 
 
