@@ -11,8 +11,15 @@
     ├── OutOfDisk                 too little room for what the job needs
     ├── StorageFailed             the disk or the operating system refused something
     ├── SettingsInvalid           a setting makes no sense
-    ├── JobUnknown                no job is known by that name, or it can't do that now
+    ├── JobUnknown                no job is known by that name
+    │   └── JobConflict           it is in no state for that
     ├── WorkerUnknown             no worker is known by that name
+    ├── NotFound                  no file, user, token, template, ... is known by that name
+    ├── Conflict                  it is there already, or something else stands against it
+    ├── RequestInvalid            what was asked for makes no sense
+    ├── NotSignedIn               nobody knows who asks
+    ├── NotAllowed                who asks may not do that
+    ├── TooManyRequests           too often: later
     ├── FarmUnavailable           a part of the farm can't be reached: it may come back
     │   ├── DatabaseUnavailable
     │   ├── BrokerUnavailable
@@ -153,6 +160,61 @@ class JobUnknown(ReelyardError):
 
     code = "job_unknown"
     exit_code = 2
+
+
+class JobConflict(JobUnknown):
+    """The job is in no state for what was asked for, or another one has its key."""
+
+    code = "job_conflict"
+
+
+class NotFound(ReelyardError):
+    """No file, user, token, template, webhook or draft is known by that name."""
+
+    code = "not_found"
+    exit_code = 2
+
+
+class Conflict(ReelyardError):
+    """It is there already, or something else stands against it."""
+
+    code = "conflict"
+    exit_code = 2
+
+
+class RequestInvalid(ReelyardError):
+    """What was asked for makes no sense. ``field`` is what to correct."""
+
+    code = "request_invalid"
+    exit_code = 2
+
+    def __init__(self, message: str, *, remedy: str = "", field: str | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.field = field
+
+
+class NotSignedIn(ReelyardError):
+    """Nobody knows who asks."""
+
+    code = "not_signed_in"
+    exit_code = 2
+
+
+class NotAllowed(ReelyardError):
+    """Who asks may not do that."""
+
+    code = "not_allowed"
+    exit_code = 2
+
+
+class TooManyRequests(ReelyardError):
+    """It was asked for too often. ``retry_after`` is in seconds."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after: int = 60) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after
 
 
 class WorkerUnknown(ReelyardError):

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from reelyard.domain.errors import JobUnknown
+from reelyard.domain.errors import JobConflict, JobUnknown
 from reelyard.domain.farm import (
     HIGHEST_PRIORITY,
     LOWEST_PRIORITY,
@@ -71,10 +71,10 @@ class Jobs:
         key = submission.idempotency_key
         first = None if key is None else self._by_key(submission.user_id, key)
         if first is None:
-            raise JobUnknown(f"there is a job {job.job_id} already",
+            raise JobConflict(f"there is a job {job.job_id} already",
                              remedy="Leave job_id out, or retry that job") from error  # fmt: skip
         if first[1] != submission.digest:
-            raise JobUnknown("another job was submitted under this idempotency key",
+            raise JobConflict("another job was submitted under this idempotency key",
                              remedy="Use a new key for a new job") from error  # fmt: skip
         return self.state(first[0])
 
@@ -263,7 +263,7 @@ class Jobs:
     def _changed(self, job_id: str, done: bool, what: str) -> JobState:
         state = self.state(job_id)
         if not done:
-            raise JobUnknown(f"job {job_id} is {state.status} and can't {what}",
+            raise JobConflict(f"job {job_id} is {state.status} and can't {what}",
                              remedy=f"reelyard status {job_id[:8]} shows it")  # fmt: skip
         return state
 

@@ -84,9 +84,16 @@ jobs = Table(
     Column("log_folder", Text),
     Column("idempotency_key", Text),
     Column("digest", String(64), nullable=False),
+    Column("client_metadata", JSON),  # the submitter's own; comes back in webhooks
     UniqueConstraint("user_id", "idempotency_key"),
     Index("ix_jobs_turn", "status", "queue_name", "priority", "place"),
     Index("ix_jobs_created_at", "created_at"),
+    # For looking through them: a page of any of these orders is read from its index.
+    Index("ix_jobs_user", "user_id", "created_at"),
+    Index("ix_jobs_channel", "channel_name", "created_at"),
+    Index("ix_jobs_status", "status", "created_at"),
+    Index("ix_jobs_done", "completed_at"),
+    Index("ix_jobs_frames", "frames"),
     Index("ix_jobs_place", "place"),
 )
 
@@ -104,6 +111,10 @@ job_items = Table(
     Column("end", Double),
     Column("logo_path", Text),
     Column("text_animation_text", Text),
+    Index("ix_job_items_video_id", "video_id"),
+    # A path may be longer than what PostgreSQL's trees take.
+    Index("ix_job_items_path", "path", postgresql_using="hash"),
+    Index("ix_job_items_named", "named", postgresql_using="hash"),
 )
 
 job_attempts = Table(
@@ -194,6 +205,7 @@ compilation_results = Table(
     Column("features_used", JSON, nullable=False),
     Column("processing_time", Double, nullable=False),
     Column("status", String(16), nullable=False),
+    Index("ix_compilation_results_timestamp", "timestamp"),
 )
 
 library = Table(
@@ -209,4 +221,104 @@ duties = Table(
     Column("name", String(32), primary_key=True),
     Column("holder", Text, nullable=False),
     Column("until", UtcTime, nullable=False),
+)
+
+queues = Table(
+    "queues",
+    metadata,
+    Column("queue_name", String(32), primary_key=True),
+    Column("is_paused", Boolean, nullable=False),
+    Column("changed_by", Text),
+    Column("changed_at", UtcTime, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("user_id", _Id, primary_key=True),
+    Column("username", Text, nullable=False),
+    Column("name_key", Text, nullable=False, unique=True),  # as it is compared: case folded
+    Column("password_hash", Text),
+    Column("role", String(16), nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("signed_in_at", UtcTime),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", _Id, ForeignKey("accounts.user_id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Index("ix_sessions_user_id", "user_id"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("token_id", _Id, primary_key=True),
+    Column("user_id", _Id, ForeignKey("accounts.user_id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hint", String(16), nullable=False),
+    Column("token_hash", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime),
+    Column("used_at", UtcTime),
+    Column("revoked_at", UtcTime),
+    Index("ix_api_tokens_user_id", "user_id"),
+)
+
+templates = Table(
+    "templates",
+    metadata,
+    Column("template_id", _Id, primary_key=True),
+    Column("channel_name", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("body", JSON, nullable=False),
+    Column("updated_at", UtcTime, nullable=False),
+    Column("updated_by", Text),
+    UniqueConstraint("channel_name", "name"),
+)
+
+webhooks = Table(
+    "webhooks",
+    metadata,
+    Column("webhook_id", _Id, primary_key=True),
+    Column("user_id", _Id, nullable=False),
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE")),
+    Column("channel_name", Text),
+    Column("everybody", Boolean, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secret", Text, nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Index("ix_webhooks_job_id", "job_id"),
+    Index("ix_webhooks_user_id", "user_id"),
+)
+
+webhook_deliveries = Table(
+    "webhook_deliveries",
+    metadata,
+    Column("id", _Counter, primary_key=True, autoincrement=True),
+    Column("name", _Id, nullable=False, unique=True),  # the receiver tells a second delivery by it
+    Column(
+        "webhook_id", _Id, ForeignKey("webhooks.webhook_id", ondelete="CASCADE"), nullable=False
+    ),
+    Column("job_id", _Id, nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("try_after", UtcTime),
+    Column("delivered_at", UtcTime),
+    Column("given_up_at", UtcTime),
+    Column("status_code", Integer),
+    Column("last_error", Text),
+    Index("ix_webhook_deliveries_due", "delivered_at", "given_up_at", "id"),
+    Index("ix_webhook_deliveries_webhook_id", "webhook_id", "id"),
 )

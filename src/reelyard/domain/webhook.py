@@ -1,0 +1,56 @@
+"""Webhooks: who is told of what happens to jobs, and what they are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+
+class WebhookEvent(StrEnum):
+    """What a receiver can be told of."""
+
+    STARTED = "job.started"
+    COMPLETED = "job.completed"
+    FAILED = "job.failed"
+    CANCELLED = "job.cancelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """An address that is told of its owner's jobs.
+
+    ``job_id``: of this job only; ``channel_name``: of this channel's only; ``everybody``: of other
+    people's jobs as well. ``secret`` signs what is sent.
+    """
+
+    webhook_id: str
+    user_id: str
+    url: str
+    secret: str
+    events: tuple[WebhookEvent, ...]
+    created_at: datetime
+    job_id: str | None = None
+    channel_name: str | None = None
+    everybody: bool = False
+    is_active: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One thing to tell one receiver. ``name`` is the same at every try."""
+
+    number: int
+    name: str
+    webhook_id: str
+    job_id: str
+    event: WebhookEvent
+    payload: dict[str, Any]
+    created_at: datetime
+    tries: int
+    delivered_at: datetime | None = None
+    given_up_at: datetime | None = None
+    try_after: datetime | None = None
+    status_code: int | None = None
+    last_error: str | None = None
