@@ -6,14 +6,14 @@ import getpass
 import os
 import tempfile
 from collections.abc import Collection
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reelyard.domain.errors import SettingsInvalid
 from reelyard.domain.job import Job
-from reelyard.domain.output import output_form
+from reelyard.domain.output import OutputForm, draft_form, output_form
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.engine import encoders, fonts
 from reelyard.engine.discover import find_ffmpeg
@@ -29,6 +29,7 @@ from reelyard.settings import Settings
 
 if TYPE_CHECKING:
     from reelyard.files.copy_cache import CopyCache
+    from reelyard.services.drafts import Drafts
     from reelyard.store.database import Database
     from reelyard.store.people import Library
 
@@ -71,13 +72,14 @@ class Reelyard:
 
     @cached_property
     def prober(self) -> Prober:
-        """Copies may be used as well: only what lies in the roots is copied."""
+        """Copies and uploads may be used as well: only what lies in the roots is copied."""
         roots = self.settings.media_roots
         if not roots:
             return Prober(self.memory)
         from reelyard.files.copy_cache import COPIES  # not for those who only render
 
-        return Prober(self.memory, (*roots, self.settings.copies / COPIES))
+        own = (self.settings.copies / COPIES, self.settings.uploads)
+        return Prober(self.memory, (*roots, *own))
 
     @cached_property
     def planning(self) -> Planning:
@@ -97,15 +99,34 @@ class Reelyard:
 
     @cached_property
     def render_job(self) -> RenderJob:
+        logs = _usable(self.settings.log_dir, "REELYARD_LOG_DIR")
+        return self._renderer(self.planning, logs)
+
+    def _renderer(self, planning: Planning, logs: Path) -> RenderJob:
         return RenderJob(
-            planning=self.planning,
+            planning=planning,
             ffmpeg=self.ffmpeg,
             cache=self.cache,
-            logs=_usable(self.settings.log_dir, "REELYARD_LOG_DIR"),
+            logs=logs,
             username=local_username(),
             at_once=self.at_once or self.settings.jobs or _cores(),
             make_room=self._make_room,
         )
+
+    @cached_property
+    def drafts(self) -> Drafts:
+        """Films of 360 lines, made here within seconds. To be closed."""
+        from reelyard.services.drafts import Drafts
+
+        return Drafts(
+            self.draft_renderer, _usable(self.settings.data_dir / "drafts", "REELYARD_DATA_DIR")
+        )
+
+    def draft_renderer(self, item_frames: int | None) -> RenderJob:
+        """A renderer of drafts that show at most so many frames of an item."""
+        workshop = partial(self.draft_workshop, item_frames=item_frames)
+        planning = Planning(self.prober, workshop, lambda: self.library)
+        return self._renderer(planning, self.settings.data_dir / "drafts")
 
     def try_out(self) -> None:
         """Render a second of film as a job does, beside the cache. Raises ReelyardError."""
@@ -118,17 +139,29 @@ class Reelyard:
 
     def workshop(self, job: Job) -> Workshop:
         form = output_form(enable_4k=job.enable_4k)
+        return self._workshop(job, self.working_encoder, form)
+
+    def _workshop(self, job: Job, encoder: str, form: OutputForm) -> Workshop:
         has_text = any(item.text for item in job.items)
         return Workshop(
-            encoding=encoders.encoding(self.working_encoder, form, self.ffmpeg),
+            encoding=encoders.encoding(encoder, form, self.ffmpeg),
             faces=fonts.catalogue(self.settings.font_dirs, self.memory) if has_text else (),
             segment_frames=_frames(self.settings.segment_seconds),
         )
 
+    def draft_workshop(self, job: Job, item_frames: int | None) -> Workshop:
+        """What a draft is planned for. libx264 in any case: the server may have no graphics card, and
+        so small a picture needs none."""
+        form = draft_form(output_form(enable_4k=job.enable_4k))
+        shop = self._workshop(job, self._proven(encoders.X264), form)
+        return replace(shop, form=form, item_frames=item_frames)
+
     @cached_property
     def working_encoder(self) -> str:
         """The encoder that proved to work here, remembered until FFmpeg or the driver changes."""
-        wanted = self.encoder or self.settings.encoder
+        return self._proven(self.encoder or self.settings.encoder)
+
+    def _proven(self, wanted: str | None) -> str:
         name = (
             "encoder",
             wanted or "",

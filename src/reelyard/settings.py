@@ -15,6 +15,7 @@ from reelyard.domain.address import without_password
 from reelyard.domain.errors import SettingsInvalid
 
 Paths = Annotated[tuple[Path, ...], NoDecode]
+Names = Annotated[tuple[str, ...], NoDecode]
 
 
 def _data(name: str) -> Path:
@@ -63,6 +64,20 @@ class Settings(BaseSettings):
     wait_hours: float = Field(
         default=24.0, gt=0, le=10_000, description="how long a job waits for a share or for room"
     )
+    host: str = Field(default="127.0.0.1", description="where the server listens")
+    port: int = Field(default=8080, ge=0, le=65_535, description="the server's port")
+    tls_cert: Path | None = Field(default=None, description="the server's certificate, PEM")
+    tls_key: Path | None = Field(default=None, description="the certificate's key, PEM")
+    upload_dir: Path | None = Field(default=None, description="where uploaded files are kept")
+    upload_limit_gb: float = Field(
+        default=20.0, gt=0, le=1e6, description="how large one uploaded file may be"
+    )
+    requests_per_minute: int = Field(
+        default=3000, ge=0, le=1_000_000, description="from one address; 0: no limit"
+    )
+    webhook_hosts: Names = Field(
+        default=(), description="hosts inside the own network that webhooks may reach"
+    )
     log_dir: Path = Field(default_factory=lambda: _data("logs"), description="where job logs go")
     jobs: int | None = Field(
         default=None, ge=1, le=256, description="segments rendered at the same time"
@@ -86,7 +101,18 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("ffmpeg", "cache_dir", "log_dir", "data_dir", "output_dir", "copy_dir")
+    @field_validator("webhook_hosts", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Several names in one variable, with commas or spaces between them."""
+        if isinstance(value, str):
+            return tuple(value.replace(",", " ").lower().split())
+        return value
+
+    @field_validator(
+        "ffmpeg", "cache_dir", "log_dir", "data_dir", "output_dir", "copy_dir", "upload_dir",
+        "tls_cert", "tls_key",
+    )  # fmt: skip
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """FFmpeg runs in folders of its own."""
@@ -122,6 +148,14 @@ class Settings(BaseSettings):
     @property
     def copies(self) -> Path:
         return self.copy_dir or self.cache_dir
+
+    @property
+    def uploads(self) -> Path:
+        return self.upload_dir or self.data_dir / "uploads"
+
+    @property
+    def upload_limit(self) -> int:
+        return int(self.upload_limit_gb * 1_000_000_000)
 
     @property
     def database(self) -> str:

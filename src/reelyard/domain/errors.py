@@ -14,6 +14,7 @@
     ├── JobUnknown                no job is known by that name
     │   └── JobConflict           it is in no state for that
     ├── WorkerUnknown             no worker is known by that name
+    │   └── WorkerConflict        it is in no state for that
     ├── NotFound                  no file, user, token, template, ... is known by that name
     ├── Conflict                  it is there already, or something else stands against it
     ├── RequestInvalid            what was asked for makes no sense
@@ -168,6 +169,19 @@ class JobConflict(JobUnknown):
     code = "job_conflict"
 
 
+class WorkerUnknown(ReelyardError):
+    """No worker is known by that name."""
+
+    code = "worker_unknown"
+    exit_code = 2
+
+
+class WorkerConflict(WorkerUnknown):
+    """The worker is in no state for what was asked for."""
+
+    code = "worker_conflict"
+
+
 class NotFound(ReelyardError):
     """No file, user, token, template, webhook or draft is known by that name."""
 
@@ -215,13 +229,6 @@ class TooManyRequests(ReelyardError):
     def __init__(self, message: str, *, remedy: str = "", retry_after: int = 60) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after = retry_after
-
-
-class WorkerUnknown(ReelyardError):
-    """No worker is known by that name."""
-
-    code = "worker_unknown"
-    exit_code = 2
 
 
 class FarmUnavailable(ReelyardError):

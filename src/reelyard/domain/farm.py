@@ -13,6 +13,7 @@ from typing import Any
 
 from .lifecycle import JobStatus, Order, WorkerState
 from .routing import Queue
+from .webhook import Webhook
 
 NORMAL_PRIORITY = 5
 LOWEST_PRIORITY = 0
@@ -24,7 +25,7 @@ class Submission:
     """What comes with a job when it is submitted.
 
     ``frames`` is the length of the planned film. ``digest`` tells two different jobs under one
-    ``idempotency_key`` apart.
+    ``idempotency_key`` apart. ``by`` is who did it, ``metadata`` the submitter's own.
     """
 
     user_id: str
@@ -33,6 +34,9 @@ class Submission:
     idempotency_key: str | None = None
     digest: str = ""
     warnings: tuple[str, ...] = ()
+    by: str | None = None
+    metadata: dict[str, Any] | None = None
+    webhook: Webhook | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,7 @@ class JobState:
     waiting_for: str | None = None
     log_folder: str | None = None
     warnings: tuple[str, ...] = ()
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

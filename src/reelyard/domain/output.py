@@ -1,11 +1,13 @@
-"""What a finished film is: the one kind of output, in its two sizes.
+"""What a finished film is: the one kind of output, in its two sizes, and the draft of one.
 
-The figures match an Adobe Premiere Pro export for YouTube; a film is measured against them.
+The figures match an Adobe Premiere Pro export for YouTube; a film is measured against them. A draft
+is a film like any other, only small: it shows what was asked for within seconds.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 AUDIO_BIT_RATE = 320_000
 GOP_FRAMES = 60
@@ -14,7 +16,10 @@ GOP_FRAMES = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputForm:
-    """Size (pixels), rate control (bits, bits a second), H.264 profile and level."""
+    """Size (pixels), rate control (bits, bits a second), H.264 profile and level.
+
+    ``film_width`` is the width of the film that a draft stands for; None where this is the film.
+    """
 
     name: str
     width: int
@@ -24,6 +29,16 @@ class OutputForm:
     buffer_size: int
     profile: str
     level: str
+    film_width: int | None = None
+
+    @property
+    def is_draft(self) -> bool:
+        return self.film_width is not None
+
+    @property
+    def reduction(self) -> Fraction:
+        """What is given in pixels of the film is this much smaller here."""
+        return Fraction(self.width, self.film_width or self.width)
 
 
 HD = OutputForm(
@@ -46,7 +61,23 @@ UHD = OutputForm(
     profile="high",
     level="5.1",
 )
+DRAFT = OutputForm(
+    name="360p draft",
+    width=640,
+    height=360,
+    target_rate=1_000_000,
+    max_rate=1_500_000,
+    buffer_size=2_000_000,
+    profile="main",
+    level="3.0",
+    film_width=HD.width,
+)
 
 
 def output_form(*, enable_4k: bool) -> OutputForm:
     return UHD if enable_4k else HD
+
+
+def draft_form(film: OutputForm) -> OutputForm:
+    """A draft of a film of this form. A logo of so many pixels is smaller in a larger film."""
+    return replace(DRAFT, film_width=film.width)

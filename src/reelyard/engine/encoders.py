@@ -33,7 +33,7 @@ def video_options(encoder: str, form: OutputForm) -> tuple[str, ...]:
 
 
 def _mega(bits: int) -> str:
-    return f"{bits // 1_000_000}M"
+    return f"{bits / 1_000_000:g}M"
 
 
 def _x264(form: OutputForm) -> list[str]:

@@ -23,6 +23,8 @@ TEXT_FILE = "text.ass"
 FONTS_DIR = "fonts"
 
 LOGO_MARGIN = 10
+"""Pixels of the film; a draft has as many fewer as it is smaller."""
+
 LOGO_SHARE = 4
 """A logo may cover a quarter of the picture's width and of its height, no more."""
 
@@ -65,13 +67,17 @@ def _even(length: Fraction, limit: int) -> int:
 
 
 def logo_size(logo: VideoFacts, form: OutputForm) -> Box:
-    """A logo's own size, or the largest within its share of the picture."""
+    """A logo's own size, or the largest within its share of the picture; in a draft, reduced."""
     scale = min(
-        Fraction(1),
+        form.reduction,
         Fraction(form.width, LOGO_SHARE * logo.width),
         Fraction(form.height, LOGO_SHARE * logo.height),
     )
     return Box(*(max(1, round_half_up(side * scale)) for side in (logo.width, logo.height)))
+
+
+def _up_to_even(length: int) -> int:
+    return length + length % 2
 
 
 def seek_before(facts: MediaFacts, start: Fraction, frames: FrameRange) -> Fraction | None:
@@ -150,18 +156,20 @@ def _earliest(video: VideoFacts, frame: int) -> int:
 
 def _with_logo(before: list[str], after: list[str], logo: VideoFacts, form: OutputForm) -> str:
     size = logo_size(logo, form)
+    margin = round_half_up(LOGO_MARGIN * form.reduction)
     # Chroma is halved: a logo can only lie on even pixels. Transparent columns and rows make its
-    # right edge land exactly on the margin.
-    width, height = size.width + size.width % 2, size.height + size.height % 2
+    # edges land exactly on the margin.
+    left, above = (form.width - margin - size.width) % 2, margin % 2
+    width, height = (_up_to_even(left + size.width), _up_to_even(above + size.height))
     scale = f"scale=w={size.width}:h={size.height}:flags={SCALER}"
     # The sides are padded while it is still RGB, where one pixel is one pixel.
-    canvas = f"pad=w={width}:h={height}:x={width - size.width}:y=0:color=black@0"
+    canvas = f"pad=w={width}:h={height}:x={left}:y={above}:color=black@0"
     convert = f"scale=flags={SCALER}:out_color_matrix=bt709:out_range=limited,format=yuva420p"
-    x = form.width - width - LOGO_MARGIN
+    x, y = form.width - margin - size.width - left, margin - above
     return (
         f"[1:{logo.stream_index}]{_alpha(1, logo)}trim=end_frame=1,format=rgba,{scale},{canvas},{convert}[logo];"
         f"{','.join(before)}[clip];"
-        f"[clip][logo]{','.join([f'overlay=x={x}:y={LOGO_MARGIN}', *after])}[picture]"
+        f"[clip][logo]{','.join([f'overlay=x={x}:y={y}', *after])}[picture]"
     )
 
 

@@ -64,11 +64,18 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """What plans are made for: one encoder, one set of fonts; the length of segments if it is set."""
+    """What plans are made for: one encoder, one set of fonts; the length of segments if it is set.
+
+    ``form`` and ``item_frames`` are a draft's: its small form, and the most frames that it shows of an
+    item. They are here and not in the job, because a draft is a way to look at a job and not another
+    job: the job keeps its trims and is refused and warned about exactly as the film would be.
+    """
 
     encoding: Encoding
     faces: tuple[fonts.Face, ...]
     segment_frames: int | None = None
+    form: OutputForm | None = None
+    item_frames: int | None = None
 
 
 def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
@@ -151,7 +158,7 @@ def _problem(
 
 def make_plan(job: Job, gathered: Iterable[Gathered], workshop: Workshop) -> Plan:
     """The plan for a job whose items all passed ``check``."""
-    form = output_form(enable_4k=job.enable_4k)
+    form = workshop.form or output_form(enable_4k=job.enable_4k)
     planner = _Planner(form, workshop, job.loudness)
     items: list[PlannedItem] = []
     for one in gathered:
@@ -175,10 +182,9 @@ class _Planner:
     even_loudness: bool
 
     def item(self, one: Gathered, start: int) -> PlannedItem:
-        if one.item.item_type is ItemType.IMAGE:
-            frames = frames_in(one.item.still_seconds)
-        else:
-            frames = shown_frames(one.item, one.facts)
+        frames = item_frames(one.item, one.facts)
+        if self.workshop.item_frames is not None:
+            frames = min(frames, self.workshop.item_frames)
         return PlannedItem(
             position=one.item.position,
             item_type=one.item.item_type,
@@ -286,6 +292,13 @@ def segment_limit(facts: MediaFacts) -> int:
         return LONGEST_SEGMENT
     interval = frames_in(facts.video.key_interval * facts.video.time_base)
     return min(LONGEST_SEGMENT, max(SEGMENT_FRAMES, KEY_INTERVALS * interval))
+
+
+def item_frames(item: Item, facts: MediaFacts) -> int:
+    """How many frames of the film an item fills."""
+    if item.item_type is ItemType.IMAGE:
+        return frames_in(item.still_seconds)
+    return shown_frames(item, facts)
 
 
 def shown_frames(item: Item, facts: MediaFacts) -> int:

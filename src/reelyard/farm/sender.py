@@ -42,5 +42,14 @@ class CelerySender:
             raise BrokerUnavailable(f"the broker {where} can't be reached: {error}",
                                     remedy="Check that it runs; reelyard up starts one") from error  # fmt: skip
 
+    def check(self) -> None:
+        """Raises BrokerUnavailable where it can't be reached within two seconds."""
+        try:
+            with self._app.connection_for_write(connect_timeout=2) as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+        except (OperationalError, OSError, KeyError, ValueError) as error:
+            raise BrokerUnavailable(f"the broker can't be reached: {error}",
+                                    remedy="Check that it runs") from error  # fmt: skip
+
     def close(self) -> None:
         self._app.close()

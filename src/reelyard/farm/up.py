@@ -47,10 +47,11 @@ def run_worker(name: str, queues: Sequence[Queue], pool: str | None) -> None:
 
 
 class _Kept:
-    """A worker process that is started again when it ends otherwise than it was told to."""
+    """A process of ours that is started again when it ends otherwise than it was told to."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *arguments: str) -> None:
         self.name = name
+        self._arguments = arguments
         self._process = self._start()
         self._started = time.monotonic()
         self._pause = 1.0
@@ -62,15 +63,15 @@ class _Kept:
             return
         if self._process.returncode == 0:
             self._is_over = True
-            _LOG.info("worker %s ended as it was told; start it again with reelyard worker",
-                      self.name)  # fmt: skip
+            _LOG.info("%s ended as it was told; start it again with reelyard %s",
+                      self.name, self._arguments[0])  # fmt: skip
             return
         now = time.monotonic()
         if self._next is None:
             steady = now - self._started > _STEADY_SECONDS
             self._pause = 1.0 if steady else min(_LONGEST_PAUSE, self._pause * 2)
             self._next = now + self._pause
-            _LOG.warning("worker %s ended (%s): started again in %.0f s", self.name,
+            _LOG.warning("%s ended (%s): started again in %.0f s", self.name,
                          self._process.returncode, self._pause)  # fmt: skip
         elif now >= self._next:
             self._process, self._started, self._next = self._start(), now, None
@@ -83,21 +84,21 @@ class _Kept:
         try:
             self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            _LOG.error("worker %s does not end: killed", self.name)
+            _LOG.error("%s does not end: killed", self.name)
             processes.kill(self._process)
             self._process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, "-m", "reelyard", "worker", "--name", self.name],
+            [sys.executable, "-m", "reelyard", *self._arguments],
             stdin=subprocess.DEVNULL,
             preexec_fn=processes.dies_with_parent(),
             start_new_session=True,  # Ctrl-C is for us to pass on
         )
 
 
-def run_all(settings: Settings, count: int) -> None:
-    """Broker, sweep and ``count`` workers on this machine, until Ctrl-C or SIGTERM.
+def run_all(settings: Settings, count: int, *, with_server: bool = True) -> None:
+    """Broker, server, sweep and ``count`` workers on this machine, until Ctrl-C or SIGTERM.
 
     Raises ReelyardError where the broker or the database can't be started.
     """
@@ -110,7 +111,11 @@ def run_all(settings: Settings, count: int) -> None:
     if farm.embedded is not None:
         farm.embedded.guard()
     farm.workers.list()  # the database is made, or known to be away, before anything is started
-    kept = [_Kept(f"pc{number}") for number in range(1, count + 1)]
+    names = [f"pc{number}" for number in range(1, count + 1)]
+    kept = [_Kept(f"worker {name}", "worker", "--name", name) for name in names]
+    if with_server:
+        kept.append(_Kept("the server", "serve", "--host", settings.host,
+                          "--port", str(settings.port)))  # fmt: skip
     _LOG.info("the farm is up: %d workers; submit with reelyard submit JOB; films go to %s",
               count, settings.outputs)  # fmt: skip
     try:

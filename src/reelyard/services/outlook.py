@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 
 from reelyard.domain.estimate import Crew, Estimate, Running, Waiting, estimate
 from reelyard.domain.farm import Ahead, Worker
 from reelyard.domain.lifecycle import JobStatus
+from reelyard.domain.routing import Queue
 
 
-def outlook(jobs: Sequence[Ahead], workers: Sequence[Worker]) -> Estimate:
-    """The estimate for ``jobs``, which are in their turn. Seconds from now."""
+def outlook(
+    jobs: Sequence[Ahead], workers: Sequence[Worker], paused: Collection[Queue] = ()
+) -> Estimate:
+    """The estimate for ``jobs``, which are in their turn. Seconds from now.
+
+    From a ``paused`` queue nobody takes a job.
+    """
     now = datetime.now(UTC)
     return estimate(
         [_waiting(one, now) for one in jobs if one.status is JobStatus.QUEUED],
         [_running(one) for one in jobs if one.status is JobStatus.PROCESSING],
-        [_crew(one) for one in workers if one.is_alive],
+        [_crew(one, paused) for one in workers if one.is_alive],
     )
 
 
@@ -42,10 +48,10 @@ def _running(state: Ahead) -> Running:
     )
 
 
-def _crew(worker: Worker) -> Crew:
+def _crew(worker: Worker, paused: Collection[Queue]) -> Crew:
     return Crew(
         worker_id=worker.worker_id,
-        queues=frozenset(worker.queues),
+        queues=frozenset(worker.queues) - frozenset(paused),
         speed=worker.speed,
         speed_4k=worker.speed_4k,
         takes_more=worker.takes_jobs,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reelyard.domain.errors import JobRejected, Problem
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
-from reelyard.engine.planner import Workshop, make_plan, remarks, without
+from reelyard.engine.planner import Workshop, item_frames, make_plan, remarks, without
 
 from .gather import Prober, gather, nothing
 from .resolve import Catalogue, resolve
@@ -18,11 +18,13 @@ from .resolve import Catalogue, resolve
 class Prepared:
     """A job that can be rendered, how, and what an operator should know about it.
 
-    ``job`` is without the items that had to be left out.
+    ``job`` is without the items that had to be left out; ``skipped`` is how many of its frames the
+    plan does not show, because it is a draft's.
     """
 
     job: Job
     plan: Plan
+    skipped: int
     warnings: tuple[Problem, ...]
 
 
@@ -50,9 +52,11 @@ class Planning:
         if problems and (job.on_bad_item is OnBadItem.FAIL or not gathered):
             raise JobRejected(problems)
         kept = without(asked, {one.position for one in found if one.position is not None})
+        plan = make_plan(kept, gathered, workshop)
         return Prepared(
             job=kept,
-            plan=make_plan(kept, gathered, workshop),
+            plan=plan,
+            skipped=sum(item_frames(one.item, one.facts) for one in gathered) - plan.frames,
             warnings=(
                 *(left_out(problem) for problem in problems),
                 *(remark for one in gathered for remark in remarks(one)),

@@ -49,7 +49,7 @@ CAPTION_PACKAGE = "fontpkg-noto-sans"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A finished film and what lies beside it."""
+    """A finished film and what lies beside it. ``skipped`` frames of the job are not in a draft."""
 
     output: Path
     report: Path
@@ -60,6 +60,7 @@ class Rendered:
     plan: Plan
     made: Made
     film: checks.FilmFacts
+    skipped: int
     cached: int
     rendered: int
     warnings: tuple[str, ...]
@@ -294,6 +295,7 @@ class _Attempt:
             plan=plan,
             made=made,
             film=facts,
+            skipped=prepared.skipped,
             cached=len(made.cached),
             rendered=len(made.rendered),
             warnings=tuple(document["warnings"]),

@@ -88,11 +88,13 @@ def _item(item: PlannedItem, made: Made) -> dict[str, Any]:
 
 def rate_remarks(film: FilmFacts, form: OutputForm) -> list[str]:
     """Where a film takes fewer bits than it may: nothing to act on."""
+    if form.is_draft:
+        return []
     found = []
     share = film.video_bit_rate / form.target_rate
     if share < 1 - _RATE_TOLERANCE:
         found.append(
-            f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s of {form.target_rate / 1e6:.0f}:"
+            f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s of {form.target_rate / 1e6:g}:"
             " it is simple enough to need no more"
         )
     if film.audio_bit_rate < AUDIO_BIT_RATE * (1 - _RATE_TOLERANCE):
@@ -104,13 +106,18 @@ def rate_remarks(film: FilmFacts, form: OutputForm) -> list[str]:
 
 
 def rate_warnings(film: FilmFacts, form: OutputForm) -> list[str]:
-    """What a broadcaster would object to: measured, not a reason to refuse the film."""
+    """What a broadcaster would object to: measured, not a reason to refuse the film.
+
+    Nobody broadcasts a draft.
+    """
+    if form.is_draft:
+        return []
     found = []
     share = film.video_bit_rate / form.target_rate
     if share > 1 + _RATE_TOLERANCE:
         found.append(f"the picture takes {film.video_bit_rate / 1e6:.1f} Mb/s, above its target")
     if film.buffer_underflows:
-        found.append(f"{film.buffer_underflows} frames come late at {form.max_rate / 1e6:.0f} Mb/s")
+        found.append(f"{film.buffer_underflows} frames come late at {form.max_rate / 1e6:g} Mb/s")
     return found
 
 

@@ -7,12 +7,14 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from reelyard.domain.errors import BrokerUnavailable, JobRejected, Problem
 from reelyard.domain.farm import NORMAL_PRIORITY, JobState, Submission
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.routing import queue_for
+from reelyard.domain.webhook import Webhook
 from reelyard.store.jobs import Jobs
 
 from .planning import Planning, Prepared
@@ -60,10 +62,14 @@ class Submit:
         priority: int = NORMAL_PRIORITY,
         key: str | None = None,
         problems: Sequence[Problem] = (),
+        by: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        webhook: Webhook | None = None,
     ) -> Submitted:
         """Raises JobRejected with all problems; then nothing was stored.
 
         Where the broker can't be reached the job is stored all the same, and starts once it can.
+        ``webhook`` is told of this job; ``metadata`` is the submitter's own and told with it.
         """
         digest = job_digest(job)
         if key is not None and not problems and self.jobs.known_key(user_id, key):
@@ -77,6 +83,9 @@ class Submit:
             idempotency_key=key,
             digest=digest,
             warnings=tuple(map(str, prepared.warnings)),
+            by=by,
+            metadata=metadata,
+            webhook=webhook,
         )
         state = self.jobs.add(job, submission)
         if state.job_id != job.job_id:

@@ -40,6 +40,7 @@ from .rows import (
     state_of,
 )
 from .schema import events, job_attempts, job_items, job_segments, jobs
+from .webhooks import insert_webhook
 
 _SHORTEST_PREFIX = 4
 _LONGEST_KEY = 200
@@ -62,7 +63,10 @@ class Jobs:
             with self._database.writing() as connection:
                 connection.execute(sa.insert(jobs).values(**_job_values(job, submission)))
                 connection.execute(sa.insert(job_items), item_values(job))
-                note(connection, "submit", f"queued in {queue_for(job)}", job_id=job.job_id)
+                if submission.webhook is not None:
+                    insert_webhook(connection, submission.webhook)
+                note(connection, "submit", f"queued in {queue_for(job)}",
+                     job_id=job.job_id, by=submission.by)  # fmt: skip
         except IntegrityError as error:
             return self._first(job, submission, error)
         return self.state(job.job_id)
@@ -236,14 +240,59 @@ class Jobs:
                 note(connection, "move", "moved to the front", job_id=job_id, by=by)
         return self._changed(job_id, done.rowcount == 1, "be moved")
 
-    def _let_go_of_first(self, connection: sa.Connection, queue: str) -> None:
+    def before(self, job_id: str, other_id: str, *, by: str | None = None) -> JobState:
+        """Have a queued job come directly before another queued one. Raises JobUnknown."""
+        job_id, other_id = _known(job_id), _known(other_id)
+        queued = jobs.c.status == JobStatus.QUEUED.value
+        with self._database.writing() as connection:
+            other = connection.execute(
+                sa.select(jobs.c.priority, jobs.c.place, jobs.c.queue_name)
+                .where(jobs.c.job_id == other_id, queued)
+                .with_for_update()
+            ).first()
+            done = job_id == other_id
+            if other is not None and not done:
+                later = sa.and_(queued, jobs.c.place >= other.place)
+                connection.execute(sa.update(jobs).where(later).values(place=jobs.c.place + 1))
+                moved = connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.job_id == job_id, queued)
+                    .values(priority=other.priority, place=other.place, reserved_by=None)
+                )
+                done = moved.rowcount == 1
+                self._let_go_of_first(connection, other.queue_name, other.priority)
+                if done:
+                    note(connection, "move", f"put before {other_id[:8]}", job_id=job_id, by=by)
+        if other is None:
+            self._changed(other_id, False, "be waited for")
+        return self._changed(job_id, done, "be moved")
+
+    def remove(self, job_id: str, *, by: str | None = None) -> JobState:
+        """Drop a job that has ended from the books; results stay. Raises JobUnknown.
+
+        Returns what it was.
+        """
+        state = self.state(job_id)
+        ended = sorted(set(JobStatus) - {JobStatus.QUEUED, JobStatus.PROCESSING})
+        with self._database.writing() as connection:
+            done = connection.execute(
+                sa.delete(jobs).where(jobs.c.job_id == state.job_id, jobs.c.status.in_(ended))
+            )
+            if done.rowcount:
+                note(connection, "remove", f"{state.channel_name}, {state.status}: removed",
+                     job_id=state.job_id, by=by)  # fmt: skip
+        return state if done.rowcount else self._changed(job_id, False, "be removed")
+
+    def _let_go_of_first(
+        self, connection: sa.Connection, queue: str, priority: int = HIGHEST_PRIORITY
+    ) -> None:
         """A reserve is first within its priority: nothing is to come before what is moved."""
         connection.execute(
             sa.update(jobs)
             .where(
                 jobs.c.status == JobStatus.QUEUED.value,
                 jobs.c.queue_name == queue,
-                jobs.c.priority == HIGHEST_PRIORITY,
+                jobs.c.priority == priority,
             )
             .values(reserved_by=None)
         )
@@ -328,6 +377,7 @@ def _job_values(job: Job, submission: Submission) -> dict[str, object]:
         "warnings": list(submission.warnings),
         "idempotency_key": _key(submission.idempotency_key),
         "digest": submission.digest,
+        "client_metadata": submission.metadata,
     }
 
 

@@ -1,4 +1,7 @@
-"""The one place where a job's state changes: by compare-and-set, and written into its history."""
+"""The one place where a job's state changes: by compare-and-set, with a line in its history.
+
+Webhooks are told from here, too.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import sqlalchemy as sa
 from reelyard.domain.farm import AttemptOutcome, Lease
 from reelyard.domain.lifecycle import Event, sources, target
 
+from .announce import announce
 from .clock import now
 from .rows import encoded, storable
 from .schema import events, job_attempts, jobs, workers
@@ -40,6 +44,7 @@ def move(
     if done.rowcount == 1:
         worker = lease.worker_id if lease else who
         note(connection, event.value, message, job_id=job_id, worker_id=worker, by=by)
+        announce(connection, event, job_id)
     return bool(done.rowcount == 1)
 
 

@@ -90,7 +90,7 @@ class Outbox:
         )
         with self._database.reading() as connection:
             return [
-                Entry(row.id, row.name, _result(row.payload), row.tries)
+                Entry(row.id, row.name, result_of(row.payload), row.tries)
                 for row in connection.execute(query)
             ]
 
@@ -133,7 +133,7 @@ class LocalResults:
         """The newest results."""
         query = sa.select(compilation_results).order_by(compilation_results.c.timestamp.desc())
         with self._database.reading() as connection:
-            return [_result(row._mapping) for row in connection.execute(query.limit(limit))]
+            return [result_of(row._mapping) for row in connection.execute(query.limit(limit))]
 
 
 def _values(result: Result) -> dict[str, Any]:
@@ -148,7 +148,7 @@ def _values(result: Result) -> dict[str, Any]:
     }
 
 
-def _result(values: Any) -> Result:
+def result_of(values: Any) -> Result:
     found = {name: values[name] for name in Result.__dataclass_fields__}
     if isinstance(found["timestamp"], str):
         found["timestamp"] = datetime.fromisoformat(found["timestamp"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+
+from reelyard.domain.query import Page
 
 from .database import Database
 from .rows import UNKNOWN_USER, decoded, encoded, job_id_of
@@ -70,6 +73,70 @@ class Library:
         with self._database.reading() as connection:
             rows = connection.execute(sa.select(library).order_by(library.c.video_id))
             return {decoded(row.video_id): decoded(row.path) for row in rows}
+
+    def at(self, paths: Collection[str]) -> Mapping[str, str]:
+        """The ids of the videos that lie at these paths, by path; the first id of several."""
+        wanted = library.c.path.in_(sorted(map(encoded, paths)))
+        query = sa.select(library).where(wanted).order_by(library.c.video_id.desc())
+        with self._database.reading() as connection:
+            rows = connection.execute(query)
+            return {decoded(row.path): decoded(row.video_id) for row in rows}
+
+    def search(
+        self,
+        text: str,
+        *,
+        endings: Collection[str] = (),
+        others: bool = False,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[tuple[str, str]]:
+        """Ids and paths of videos that have ``text`` in either, in the order of ids.
+
+        With ``endings``, only those whose path ends so, or (``others``) does not. ``cursor`` is the last
+        id that was seen.
+        """
+        query = sa.select(library).where(_holds(text)).order_by(library.c.video_id)
+        if endings:
+            ends = sa.or_(*(library.c.path.iendswith(one, autoescape=True) for one in endings))
+            query = query.where(sa.not_(ends) if others else ends)
+        if cursor is not None:
+            query = query.where(library.c.video_id > encoded(cursor))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.limit(limit + 1)).all()
+        found = [(decoded(row.video_id), decoded(row.path)) for row in rows[:limit]]
+        # Of a name that is stored as file://%XX, only what people see of it counts.
+        shown = [one for one in found if any(text.casefold() in part.casefold() for part in one)]
+        return Page(shown, found[-1][0] if len(rows) > limit else None)
+
+
+def set_name(connection: sa.Connection, user_id: str, username: str) -> None:
+    """Have jobs of this user carry this name."""
+    _upsert(connection, profiles, "user_id", user_id=user_id, username=encoded(username))
+
+
+def _holds(text: str) -> sa.ColumnElement[bool]:
+    """Whether the id or the path has the text in it, in small letters or large.
+
+    Databases may know only the small and large forms of ASCII letters; the forms in ``_forms`` do for others.
+    """
+    columns = (library.c.video_id, library.c.path)
+    hits = [column.icontains(form, autoescape=True) for column in columns for form in _forms(text)]
+    return sa.or_(sa.false(), *hits)
+
+
+def _forms(text: str) -> set[str]:
+    """The text as it may be stored: with each size of letters, and as in ``file://`` with %XX."""
+    forms = {text, text.lower(), text.upper(), text.title()}
+    quoted = {quote(form, errors="surrogateescape") for form in forms if _has_bytes(form)}
+    return quoted | {form for form in forms if encoded(form) == form}
+
+
+def _has_bytes(text: str) -> bool:
+    try:
+        return bool(text.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        return False  # half a pair
 
 
 def _upsert(connection: sa.Connection, table: sa.Table, key: str, **values: str) -> None:

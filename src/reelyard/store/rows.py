@@ -64,6 +64,7 @@ def state_of(row: Row) -> JobState:
         waiting_for=row.waiting_for,
         log_folder=row.log_folder and decoded(row.log_folder),
         warnings=tuple(row.warnings),
+        metadata=row.client_metadata,
     )
 
 

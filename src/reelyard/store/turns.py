@@ -17,7 +17,7 @@ from reelyard.domain.routing import Queue
 
 from .clock import now
 from .rows import Row, job_id_of, worker_of
-from .schema import job_attempts, jobs, workers
+from .schema import job_attempts, jobs, queues, workers
 
 _LOOKED_AT = 20
 _NOT_AGAIN = (AttemptOutcome.FAILED, AttemptOutcome.LOST, AttemptOutcome.UNABLE)
@@ -61,6 +61,7 @@ def candidates(
             jobs.c.status == JobStatus.QUEUED.value,
             jobs.c.queue_name == queue.value,
             sa.or_(jobs.c.not_before.is_(None), jobs.c.not_before <= now()),
+            ~sa.exists().where(queues.c.queue_name == queue.value, queues.c.is_paused),
             _not_for_somebody_else(worker, queue, everybody),
             *conditions,
         )

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from reelyard.domain.errors import WorkerUnknown
+from reelyard.domain.errors import WorkerConflict, WorkerUnknown
 from reelyard.domain.farm import AttemptOutcome, Capabilities, Lease, Worker
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus, Order
@@ -139,14 +139,16 @@ class Workers:
             if done.rowcount:
                 note(connection, "released", "passed its examination", worker_id=worker_id)
 
-    def forget(self, worker_id: str) -> None:
+    def forget(self, worker_id: str, *, by: str | None = None) -> None:
         """Drop a worker that is gone for good from the list. Raises WorkerUnknown if it is not."""
         with self._database.writing() as connection:
             found = self._find(connection, worker_id)
             if found is not None and found.is_alive:
-                raise WorkerUnknown(f"{worker_id} is not gone: it is {found.state}",
+                raise WorkerConflict(f"{worker_id} is not gone: it is {found.state}",
                                     remedy=f"reelyard stop {worker_id} ends it")  # fmt: skip
-            connection.execute(sa.delete(workers).where(workers.c.worker_id == worker_id))
+            done = connection.execute(sa.delete(workers).where(workers.c.worker_id == worker_id))
+            if done.rowcount:
+                note(connection, "forget", "dropped from the list", worker_id=worker_id, by=by)
 
     def list(self) -> Sequence[Worker]:
         with self._database.reading() as connection:

@@ -1,0 +1,199 @@
+"""What happens, told to browsers and programs while it happens: Server-Sent Events.
+
+However many watch, each event is written out once; what is left for each watcher is to hand on the bytes.
+A watcher that does not read is let go: it comes back with the last number that it saw.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import StreamingResponse
+
+from reelyard.domain.access import Action, Principal
+from reelyard.domain.errors import ReelyardError
+from reelyard.services.live import Live, LiveEvent
+from reelyard.services.office import Office
+
+from .identity import identify, office_of
+
+_LOG = logging.getLogger(__name__)
+router = APIRouter(tags=["events"])
+PING_SECONDS = 15.0
+_ASK_AGAIN_SECONDS = 60.0
+_MOST_UNREAD = 1000
+_PING = b": still here\n\n"
+_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"type": "string"}}},
+          "description": "Events without end"}
+}  # fmt: skip
+LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=20, pattern=r"^\d+$")]
+
+
+def written(event: LiveEvent) -> bytes:
+    """The event as it goes over the wire; only lines of history have a number."""
+    number = "" if event.number is None else f"id: {event.number}\n"
+    data = json.dumps(event.data, ensure_ascii=False).encode("utf-8", "backslashreplace")
+    return f"{number}event: {event.kind}\ndata: ".encode() + data + b"\n\n"
+
+
+class Hub:
+    """Everybody who watches through this server. It belongs to one event loop."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+        self._queues: set[asyncio.Queue[tuple[LiveEvent, bytes] | None]] = set()
+        self._end: Callable[[], None] | None = None
+        self.is_closed = False
+
+    def join(self) -> asyncio.Queue[tuple[LiveEvent, bytes] | None]:
+        """A watcher's own queue; None in it means: go."""
+        queue: asyncio.Queue[tuple[LiveEvent, bytes] | None] = asyncio.Queue(_MOST_UNREAD)
+        self._queues.add(queue)
+        if self._end is None:
+            loop = asyncio.get_running_loop()
+
+            def pass_on(event: LiveEvent) -> None:
+                if not loop.is_closed():
+                    loop.call_soon_threadsafe(self._tell, event)
+
+            self._end = self._live.watch(pass_on)
+        return queue
+
+    def leave(self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]) -> None:
+        self._queues.discard(queue)
+        if not self._queues and self._end is not None:
+            self._end()
+            self._end = None
+
+    @property
+    def watchers(self) -> int:
+        return len(self._queues)
+
+    def _tell(self, event: LiveEvent) -> None:
+        ready = (event, written(event))
+        for queue in list(self._queues):
+            try:
+                queue.put_nowait(ready)
+            except asyncio.QueueFull:
+                self._dismiss(queue)
+
+    def _dismiss(self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]) -> None:
+        self._queues.discard(queue)
+        while not queue.empty():
+            queue.get_nowait()
+        queue.put_nowait(None)
+
+    def close(self) -> None:
+        """The server ends: all streams do."""
+        self.is_closed = True
+        for queue in list(self._queues):
+            self._dismiss(queue)
+
+
+@router.get("/events", response_class=StreamingResponse, responses=_RESPONSES)
+async def events(request: Request, last_event_id: LastId = None) -> StreamingResponse:
+    """Everything that happens to jobs you may see and to workers: `job`, `worker`, `progress`.
+
+    With `Last-Event-ID`, first what happened since. An event may come twice; its `id` tells.
+    """
+    return await _stream(request, None, last_event_id)
+
+
+@router.get("/jobs/{job_id}/events", response_class=StreamingResponse, responses=_RESPONSES)
+async def job_events(
+    request: Request, job_id: str, last_event_id: LastId = None
+) -> StreamingResponse:
+    """One job's history from its beginning, or from `Last-Event-ID` on, and then what happens to it."""
+    return await _stream(request, job_id, last_event_id or "0")
+
+
+async def _stream(
+    request: Request, job_id: str | None, last: str | None
+) -> StreamingResponse:  # fmt: skip
+    office = office_of(request)
+
+    def enter() -> tuple[Principal, str | None]:
+        who = identify(office, request)
+        who.allow(Action.SEE_JOBS)
+        return who, None if job_id is None else office.jobs.state(who, job_id).job_id
+
+    who, known = await run_in_threadpool(enter)
+    after = None if last is None else min(int(last), 1 << 62)
+    hub: Hub = request.app.state.hub
+    stream = _Stream(office, hub, request, who, known, after)
+    return StreamingResponse(stream.run(), media_type="text/event-stream", headers=_HEADERS)
+
+
+class _Stream:
+    """One watcher's events."""
+
+    def __init__(
+        self,
+        office: Office,
+        hub: Hub,
+        request: Request,
+        who: Principal,
+        job_id: str | None,
+        after: int | None,
+    ) -> None:
+        self._office = office
+        self._hub = hub
+        self._request = request
+        self._who = who
+        self._job_id = job_id
+        self._after = after
+
+    async def run(self) -> AsyncIterator[bytes]:
+        queue = self._hub.join()  # before looking back: nothing falls in between
+        try:
+            yield _PING  # the answer begins at once
+            told = -1
+            if self._after is not None:
+                missed = await run_in_threadpool(self._missed, self._after)
+                for event in missed:
+                    yield written(event)
+                    told = max(told, event.number or -1)
+            async for ready in self._live(queue):
+                event, data = ready
+                if event.number is not None and event.number <= told:
+                    continue
+                yield data
+        except ReelyardError as error:
+            _LOG.info("a stream of events ends: %s", error)
+        finally:
+            self._hub.leave(queue)
+
+    def _missed(self, after: int) -> list[LiveEvent]:
+        return list(self._office.live.missed(after, self._who, self._job_id))
+
+    async def _live(
+        self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]
+    ) -> AsyncIterator[tuple[LiveEvent, bytes]]:
+        asked = time.monotonic()
+        while not self._hub.is_closed:
+            try:
+                ready = await asyncio.wait_for(queue.get(), PING_SECONDS)
+            except TimeoutError:
+                ready = (LiveEvent(kind="ping", data={}), _PING)
+            if ready is None:
+                return
+            if time.monotonic() - asked > _ASK_AGAIN_SECONDS:
+                # Whoever was shut out meanwhile is told nothing more.
+                self._who = await run_in_threadpool(identify, self._office, self._request)
+                asked = time.monotonic()
+            event = ready[0]
+            is_ping = event.kind == "ping"
+            if is_ping or (self._is_of_job(event) and event.is_for(self._who)):
+                yield ready
+
+    def _is_of_job(self, event: LiveEvent) -> bool:
+        return self._job_id is None or event.job_id == self._job_id

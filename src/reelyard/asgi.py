@@ -1,0 +1,262 @@
+"""The server: the API and the pages on one app, over the farm. One process, until it is told to end."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI
+
+from reelyard.api.app import create_app
+from reelyard.bootstrap import local_username
+from reelyard.domain.errors import ReelyardError, SettingsInvalid
+from reelyard.farm.wiring import Farm
+from reelyard.files.roots import Roots
+from reelyard.services.access import Access
+from reelyard.services.desk import JobDesk
+from reelyard.services.figures import FiguresDesk
+from reelyard.services.library import LibraryDesk
+from reelyard.services.live import Live
+from reelyard.services.manage import AdminDesk, HistoryDesk, WorkerDesk
+from reelyard.services.office import Office
+from reelyard.services.templates import TemplateDesk
+from reelyard.services.thumbnails import Thumbnails
+from reelyard.services.uploads import Uploads
+from reelyard.services.webhook_client import GuardedClient
+from reelyard.services.webhook_delivery import Courier, Deliver
+from reelyard.services.webhooks import WebhookDesk
+from reelyard.settings import Settings
+from reelyard.store.accounts import Accounts
+from reelyard.store.duties import Duties
+from reelyard.store.feed import Feed
+from reelyard.store.figures import Books
+from reelyard.store.queues import Queues
+from reelyard.store.search import Search
+from reelyard.store.templates import Templates
+from reelyard.store.webhooks import Webhooks
+
+_LOG = logging.getLogger(__name__)
+_ENDS_WITHIN = 5
+_SWEEP_SECONDS = 1.0
+_UPLOAD_RESERVE = 2_000_000_000  # bytes that uploads leave free on their disk
+
+
+@dataclass(frozen=True)
+class Site:
+    """Everything that the server is made of, made when first asked for."""
+
+    settings: Settings
+
+    @cached_property
+    def farm(self) -> Farm:
+        return Farm(self.settings)
+
+    @cached_property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders that people look for clips in."""
+        own = self.settings.media_roots or (Path.home(),)
+        return (*own, self.settings.uploads)
+
+    @cached_property
+    def office(self) -> Office:
+        farm, settings = self.farm, self.settings
+        database = farm.reelyard.database
+        search, prober = Search(database), farm.reelyard.prober
+        thumbnails = Thumbnails(
+            settings.cache_dir / "thumbnails", 500_000_000, Roots(self.roots).contained
+        )
+        return Office(
+            access=self.access,
+            jobs=JobDesk(
+                submitting=farm.submit, jobs=farm.jobs, search=search, queues=Queues(database),
+                workers=farm.workers, queue=farm.sender, folder=self.roots[0],
+            ),
+            workers=WorkerDesk(farm.workers, farm.jobs),
+            history=HistoryDesk(search),
+            admin=AdminDesk(search, settings.shown()),
+            templates=TemplateDesk(Templates(database), self.roots[0]),
+            library=LibraryDesk(self.roots, farm.reelyard.library, prober, thumbnails),
+            thumbnails=thumbnails,
+            uploads=self.uploads,
+            drafts=farm.reelyard.drafts,
+            webhooks=WebhookDesk(webhooks=self._webhooks, send=self._courier,
+                                 allowed_hosts=settings.webhook_hosts),
+            live=Live(Feed(database)),
+            figures=FiguresDesk(Books(database), farm.workers),
+        )  # fmt: skip
+
+    @cached_property
+    def access(self) -> Access:
+        return Access(Accounts(self.farm.reelyard.database), self.farm.profiles, local_username())
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        settings = self.settings
+        return Uploads(settings.uploads, settings.upload_limit, _UPLOAD_RESERVE)
+
+    @cached_property
+    def _webhooks(self) -> Webhooks:
+        return Webhooks(self.farm.reelyard.database)
+
+    @cached_property
+    def _courier(self) -> Courier:
+        return Courier(
+            webhooks=self._webhooks, client=GuardedClient(allowed_hosts=self.settings.webhook_hosts)
+        )
+
+    @cached_property
+    def deliver(self) -> Deliver:
+        return Deliver(
+            holder=f"{socket.gethostname()}:{os.getpid()}",
+            webhooks=self._webhooks,
+            duties=Duties(self.farm.reelyard.database, self.settings.lease_seconds),
+            send=self._courier,
+        )
+
+    def ready(self) -> Mapping[str, str | None]:
+        """The parts that are needed, and what is wrong with them."""
+        checks = {"database": self.farm.jobs.counts, "broker": self.farm.sender.check}
+        return {name: _wrong(check) for name, check in checks.items()}
+
+    @cached_property
+    def app(self) -> FastAPI:
+        """The API and the pages."""
+        from reelyard.web.mount import (
+            mount,
+        )  # it takes a second, which those who only ask don't have
+
+        app = create_app(
+            self.office,
+            self.ready,
+            upload_limit=self.settings.upload_limit,
+            per_minute=self.settings.requests_per_minute,
+        )
+        mount(app, self.office)
+        return app
+
+    def close(self) -> None:
+        self.office.live.close()
+        self.office.drafts.close()
+
+
+def _wrong(check: Callable[[], object]) -> str | None:
+    try:
+        check()
+    except ReelyardError as error:
+        return error.message
+    return None
+
+
+def check_address(settings: Settings, access: Access) -> None:
+    """Raises SettingsInvalid where others could come in without an account."""
+    if not is_loopback(settings.host) and access.is_open:
+        raise SettingsInvalid(
+            f"{settings.host} can be reached by others, and nobody has an account",
+            remedy="Add an admin first: reelyard user add NAME --role admin",
+        )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise SettingsInvalid("a certificate and its key go together",
+                              remedy="Set both REELYARD_TLS_CERT and REELYARD_TLS_KEY")  # fmt: skip
+    if not is_loopback(settings.host) and not settings.media_roots:
+        raise SettingsInvalid(
+            "others could make films of any file of this machine",
+            remedy="Set REELYARD_MEDIA_ROOTS to the folders that clips are in",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def serve(settings: Settings) -> None:
+    """Serve the API and the pages until Ctrl-C or SIGTERM. Raises ReelyardError where that can't begin."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(message)s", stream=sys.stderr)
+    for name in ("alembic", "httpx"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    site = Site(settings)
+    check_address(settings, site.access)
+    listening = _listen(settings)
+    server = _Server(site, listening)
+    with ExitStack() as stack:
+        stack.callback(listening.close)
+        if site.farm.embedded is not None:
+            site.farm.embedded.guard()
+            stack.callback(site.farm.embedded.release)
+        stack.callback(site.close)
+        server.run()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """The socket, before anything else is begun: a port that is taken is said at once."""
+    try:
+        info = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(info[0], info[1])
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(info[4])
+        return listening
+    except OSError as error:
+        where = f"{settings.host}:{settings.port}"
+        raise SettingsInvalid(f"{where} can't be listened on: {error.strerror or error}",
+                              remedy="Choose another --port or --host") from error  # fmt: skip
+
+
+class _Server:
+    """Uvicorn, with what goes on beside it: the sweep and the delivery of webhooks."""
+
+    def __init__(self, site: Site, listening: socket.socket) -> None:
+        self._site = site
+        self._listening = listening
+        self._ended = threading.Event()
+
+    def run(self) -> None:
+        settings = self._site.settings
+        config = uvicorn.Config(
+            self._site.app,
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=_ENDS_WITHIN,
+            server_header=False,
+            ssl_certfile=settings.tls_cert,
+            ssl_keyfile=settings.tls_key,
+            ws_max_size=4_000_000,
+        )
+        beside = [
+            threading.Thread(target=self._sweep, name="sweep"),
+            threading.Thread(target=lambda: self._site.deliver.run(self._ended), name="webhooks"),
+        ]
+        for thread in beside:
+            thread.start()
+        scheme = "https" if settings.tls_cert else "http"
+        host, port = self._listening.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        _LOG.info("Reelyard is at %s://%s:%d", scheme, shown, port)
+        try:
+            uvicorn.Server(config).run(sockets=[self._listening])
+        finally:
+            self._ended.set()
+            for thread in beside:
+                thread.join(_ENDS_WITHIN)
+
+    def _sweep(self) -> None:
+        while not self._ended.wait(_SWEEP_SECONDS):
+            try:
+                self._site.farm.sweep()
+            except ReelyardError as error:
+                _LOG.warning("%s", error)
+            except Exception:  # noqa: BLE001 - it must not end the server
+                _LOG.exception("an error in Reelyard itself; the server goes on")

@@ -1,0 +1,419 @@
+"""What people and programs do with jobs, each by what they may: the API and the pages call the same.
+
+Somebody else's job is, to an operator, no job at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from reelyard.domain.access import Action, Principal
+from reelyard.domain.errors import (
+    BrokerUnavailable,
+    JobRejected,
+    JobUnknown,
+    NotFound,
+    OutputUnusable,
+    Problem,
+)
+from reelyard.domain.estimate import Estimate
+from reelyard.domain.farm import NORMAL_PRIORITY, Ahead, Attempt, Happening, JobState, SegmentRow
+from reelyard.domain.job import Job
+from reelyard.domain.lifecycle import JobStatus
+from reelyard.domain.output import AUDIO_BIT_RATE, output_form
+from reelyard.domain.query import JobQuery, Page, Sort
+from reelyard.domain.routing import Queue, queue_for
+from reelyard.domain.timeline import seconds_of
+from reelyard.domain.webhook import Webhook
+from reelyard.store.jobs import Jobs
+from reelyard.store.queues import Pause, Queues
+from reelyard.store.rows import encoded
+from reelyard.store.search import Search
+from reelyard.store.workers import Workers
+
+from .job_file import Reading, look_through
+from .outlook import outlook
+from .outputs import CHAPTERS_SUFFIX, REPORT_SUFFIX, SHEET_SUFFIX, remove_output
+from .queue import WakeQueue
+from .submit import Submit, Submitted
+
+LOGS = ("job.log", "ffmpeg_cmd.txt", "ffmpeg_stderr.txt")
+FILES = {"output": ".mp4", "contact-sheet": SHEET_SUFFIX, "chapters": CHAPTERS_SUFFIX,
+         "report": REPORT_SUFFIX}  # fmt: skip
+ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What comes with a job's document. ``key`` is the idempotency key.
+
+    ``problems`` were found with the rest of it.
+    """
+
+    priority: int = NORMAL_PRIORITY
+    key: str | None = None
+    metadata: dict[str, Any] | None = None
+    webhook: Callable[[Principal, str], Webhook] | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What is known of a job before it is submitted. Seconds; ``largest`` in bytes.
+
+    ``problems`` stop it, ``warnings`` don't. With problems the rest is unknown. ``seconds`` by item
+    positions is in ``items``; ``starts_in`` and ``done_in`` are None while nobody could take the job.
+    """
+
+    problems: tuple[Problem, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    queue: Queue | None = None
+    seconds: float = 0.0
+    items: Mapping[int, float] | None = None
+    largest: int = 0
+    starts_in: float | None = None
+    done_in: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDetail:
+    """Everything about a job. ``ahead`` is how many of its queue come before it."""
+
+    state: JobState
+    job: Job
+    segments: Sequence[tuple[SegmentRow, str]]
+    attempts: Sequence[Attempt]
+    history: Sequence[Happening]
+    ahead: int | None
+    starts_in: float | None
+    done_in: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueueView:
+    """One queue: how many wait and run, and in how many seconds all are done (None: nobody knows)."""
+
+    queue: Queue
+    pause: Pause
+    waiting: int
+    running: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A job that waits or runs, with its outlook in seconds."""
+
+    state: JobState
+    ahead: int | None
+    starts_in: float | None
+    done_in: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """All queues, the jobs in them that the asker may see, and when all is done."""
+
+    queues: Sequence[QueueView]
+    lines: Sequence[Line]
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDesk:
+    """The use cases. ``folder`` is what relative paths of a job are relative to."""
+
+    submitting: Submit
+    jobs: Jobs
+    search: Search
+    queues: Queues
+    workers: Workers
+    queue: WakeQueue
+    folder: Path
+
+    # Making jobs
+
+    def read(self, document: object, problems: Sequence[Problem] = ()) -> Reading:
+        """Raises JobRejected where nothing of the document is a job."""
+        try:
+            found = look_through(document, self.folder)
+        except JobRejected as rejected:
+            raise JobRejected([*problems, *rejected.problems]) from None
+        return Reading(found.job, (*problems, *found.problems))
+
+    def check(
+        self, principal: Principal, document: object, problems: Sequence[Problem] = ()
+    ) -> Checked:
+        """What is wrong with a job, how long and large it will be, and when it could be done.
+
+        ``problems`` were found with what came with it.
+        """
+        principal.allow(Action.SUBMIT)
+        try:
+            reading = self.read(document, problems)
+            prepared = self.submitting.preflight(reading.job, reading.problems)
+        except JobRejected as rejected:
+            return Checked(problems=rejected.problems)
+        plan, job = prepared.plan, reading.job
+        form = output_form(enable_4k=job.enable_4k)
+        seconds = float(seconds_of(plan.frames))
+        starts, ends = self._outlook_of(job, plan.frames)
+        return Checked(
+            warnings=prepared.warnings,
+            queue=queue_for(job),
+            seconds=seconds,
+            items={one.position: float(seconds_of(one.frames)) for one in plan.items},
+            largest=round(seconds * (form.target_rate + AUDIO_BIT_RATE) / 8),
+            starts_in=starts,
+            done_in=ends,
+        )
+
+    def _outlook_of(self, job: Job, frames: int) -> tuple[float | None, float | None]:
+        new = Ahead(
+            job_id=job.job_id, status=JobStatus.QUEUED, queue=queue_for(job),
+            enable_4k=job.enable_4k, frames=frames, progress=0.0, seconds_left=None,
+            worker_id=None, not_before=None,
+        )  # fmt: skip
+        known = outlook([*self.jobs.ahead(), new], self.workers.list(), self.queues.paused())
+        return known.starts[job.job_id], known.jobs[job.job_id]
+
+    def submit(self, principal: Principal, document: object, wanted: Wanted) -> Submitted:
+        """Raises JobRejected with all problems, JobConflict, NotAllowed."""
+        principal.allow(Action.SUBMIT)
+        if wanted.priority > NORMAL_PRIORITY:
+            principal.allow(Action.ORDER_QUEUE)
+        reading = self.read(document, wanted.problems)
+        hook = wanted.webhook(principal, reading.job.job_id) if wanted.webhook else None
+        return self.submitting(
+            reading.job, principal.user_id, priority=wanted.priority, key=wanted.key,
+            problems=reading.problems, by=principal.username, metadata=wanted.metadata,
+            webhook=hook,
+        )  # fmt: skip
+
+    # Looking at them
+
+    def list(self, principal: Principal, query: JobQuery) -> Page[JobState]:
+        principal.allow(Action.SEE_JOBS)
+        if not principal.sees_all:
+            query = replace(query, user_id=principal.user_id)
+        return self.search.jobs(query)
+
+    def state(self, principal: Principal, job_id: str) -> JobState:
+        """Raises JobUnknown, also for a job that is not theirs to see."""
+        principal.allow(Action.SEE_JOBS)
+        return self._theirs(principal, job_id)
+
+    def _theirs(self, principal: Principal, job_id: str) -> JobState:
+        state = self.jobs.state(job_id)
+        if not principal.sees(state.user_id):
+            raise JobUnknown(f"no job {job_id} is known", remedy="List the jobs there are")
+        return state
+
+    def detail(self, principal: Principal, job_id: str) -> JobDetail:
+        """Raises JobUnknown."""
+        state = self.state(principal, job_id)
+        ahead, starts, ends = None, None, None
+        if state.status not in ENDED:
+            known = self._known()
+            ahead = _ahead(state, known.before)
+            starts, ends = known.estimate.starts.get(job_id), known.estimate.jobs.get(job_id)
+        return JobDetail(
+            state=state,
+            job=self.jobs.job(job_id),
+            segments=self.jobs.segments(job_id),
+            attempts=self.jobs.attempts(job_id),
+            history=self.jobs.history(job_id),
+            ahead=ahead,
+            starts_in=starts,
+            done_in=ends,
+        )
+
+    def asked(self, principal: Principal, job_id: str) -> Job:
+        """What was asked for. Raises JobUnknown."""
+        self.state(principal, job_id)
+        return self.jobs.job(job_id)
+
+    def document(self, principal: Principal, job_id: str) -> dict[str, Any]:
+        """A job as a job file has it, to make another one like it."""
+        return as_document(self.asked(principal, job_id))
+
+    def file(self, principal: Principal, job_id: str, kind: str) -> Path:
+        """The film, or what lies beside it (``FILES``). Raises JobUnknown, NotFound."""
+        state = self.state(principal, job_id)
+        if state.output_path is None:
+            raise NotFound(f"job {job_id} has no film: it is {state.status}",
+                           remedy="Wait until it is completed")  # fmt: skip
+        return _there(Path(state.output_path).with_suffix(FILES[kind]), f"the {kind}")
+
+    def log(self, principal: Principal, job_id: str, name: str) -> Path:
+        """One of the job's ``LOGS``. Raises JobUnknown, NotFound."""
+        state = self.state(principal, job_id)
+        if name not in LOGS:
+            raise NotFound("there is no such log", remedy=f"Ask for one of {', '.join(LOGS)}")
+        if state.log_folder is None:
+            raise NotFound(f"job {job_id} has no log yet: it is {state.status}",
+                           remedy="Wait until a worker has taken it")  # fmt: skip
+        return _there(Path(state.log_folder) / name, f"the log of {state.worker_id}")
+
+    # Changing them
+
+    def cancel(self, principal: Principal, job_id: str) -> JobState:
+        """Raises JobUnknown, JobConflict."""
+        self._change(principal, job_id)
+        return self.jobs.cancel(job_id, by=principal.username)
+
+    def retry(self, principal: Principal, job_id: str) -> JobState:
+        """Raises JobUnknown, JobConflict."""
+        self._change(principal, job_id)
+        state = self.jobs.retry(job_id, by=principal.username)
+        try:
+            self.queue.send(state.job_id, state.queue)
+        except BrokerUnavailable:
+            return state  # the sweep sends it once the broker is back
+        return state
+
+    def prioritise(self, principal: Principal, job_id: str, priority: int) -> JobState:
+        """Above the normal priority only managers go. Raises JobUnknown, JobConflict, NotAllowed."""
+        state = self._change(principal, job_id)
+        if max(priority, state.priority) > NORMAL_PRIORITY:
+            principal.allow(Action.ORDER_QUEUE)
+        return self.jobs.reprioritise(job_id, priority, by=principal.username)
+
+    def to_front(self, principal: Principal, job_id: str) -> JobState:
+        """Raises JobUnknown, JobConflict, NotAllowed."""
+        principal.allow(Action.ORDER_QUEUE)
+        return self.jobs.to_front(job_id, by=principal.username)
+
+    def put_before(self, principal: Principal, job_id: str, other_id: str) -> JobState:
+        """Raises JobUnknown, JobConflict, NotAllowed."""
+        principal.allow(Action.ORDER_QUEUE)
+        return self.jobs.before(job_id, other_id, by=principal.username)
+
+    def remove(self, principal: Principal, job_id: str, *, with_film: bool = False) -> JobState:
+        """Drop an ended job from the books, and its film too if that is wanted.
+
+        Raises JobUnknown, JobConflict.
+        """
+        state = self._change(principal, job_id)
+        if state.status not in ENDED:
+            return self.jobs.remove(job_id, by=principal.username)  # says why not
+        if with_film and state.planned_output is not None:
+            self._remove_film(state, Path(state.planned_output))
+        return self.jobs.remove(job_id, by=principal.username)
+
+    def _remove_film(self, state: JobState, output: Path) -> None:
+        def is_over() -> bool:
+            now = self.jobs.find(state.job_id)
+            return now is not None and now.status in ENDED and now.token == state.token
+
+        try:
+            if not output.parent.is_dir():
+                raise OutputUnusable(f"{output.parent} can't be reached from the server",
+                                     remedy="Remove the job without its film")  # fmt: skip
+            remove_output(output, state.token, is_over)
+        except OSError as error:
+            raise OutputUnusable(f"{output} can't be removed: {error.strerror}",
+                                 remedy="Remove the job without its film") from error  # fmt: skip
+
+    def _change(self, principal: Principal, job_id: str) -> JobState:
+        principal.allow(Action.CHANGE_JOBS)
+        return self._theirs(principal, job_id)
+
+    # The queue
+
+    def whole(self, principal: Principal) -> Whole:
+        """All queues as they stand."""
+        principal.allow(Action.SEE_QUEUE)
+        known = self._known()
+        statuses = (JobStatus.PROCESSING, JobStatus.QUEUED)
+        shown = self.list(principal, JobQuery(statuses=statuses, sort=Sort.TURN, limit=200))
+        running = [one for one in shown.rows if one.status is JobStatus.PROCESSING]
+        waiting = [one for one in shown.rows if one.status is JobStatus.QUEUED]
+        return Whole(
+            queues=[self._view(pause, known) for pause in self.queues.list()],
+            lines=[_line(state, known) for state in [*running, *waiting]],
+            seconds_left=known.estimate.whole,
+        )
+
+    def _view(self, pause: Pause, known: _Known) -> QueueView:
+        own = [one for one in known.jobs if one.queue is pause.queue]
+        ends = [known.estimate.jobs.get(one.job_id) for one in own]
+        return QueueView(
+            queue=pause.queue,
+            pause=pause,
+            waiting=sum(one.status is JobStatus.QUEUED for one in own),
+            running=sum(one.status is JobStatus.PROCESSING for one in own),
+            seconds_left=None if None in ends else max(filter(None, ends), default=0.0),
+        )
+
+    def pause_queue(self, principal: Principal, queue: Queue, is_paused: bool) -> Pause:
+        """Have nobody take more jobs from it, or let them again. Raises NotAllowed."""
+        principal.allow(Action.ORDER_QUEUE)
+        return self.queues.pause(queue, is_paused, by=principal.username)
+
+    def _known(self) -> _Known:
+        jobs = self.jobs.ahead()
+        known = outlook(jobs, self.workers.list(), self.queues.paused())
+        before: dict[str, int] = {}
+        counts: dict[Queue, int] = {}
+        for one in jobs:
+            if one.status is JobStatus.QUEUED:
+                before[one.job_id] = counts.get(one.queue, 0)
+                counts[one.queue] = before[one.job_id] + 1
+        return _Known(jobs, known, before)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The farm at one moment. ``before`` counts who comes before each waiting job of a queue."""
+
+    jobs: Sequence[Ahead]
+    estimate: Estimate
+    before: Mapping[str, int]
+
+
+def _ahead(state: JobState, before: Mapping[str, int]) -> int | None:
+    return before.get(state.job_id) if state.status is JobStatus.QUEUED else None
+
+
+def _line(state: JobState, known: _Known) -> Line:
+    return Line(
+        state=state,
+        ahead=_ahead(state, known.before),
+        starts_in=known.estimate.starts.get(state.job_id),
+        done_in=known.estimate.jobs.get(state.job_id),
+    )
+
+
+def _there(path: Path, what: str) -> Path:
+    if path.is_file():
+        return path
+    raise NotFound(f"{what} is not where the server can read it: {path.name}",
+                   remedy="Mount the folder of the outputs on the server, or look on the worker")  # fmt: skip
+
+
+def as_document(job: Job) -> dict[str, Any]:
+    """A job in the words of a job file; what was not said is left out."""
+    flags = {
+        "enable_4k": job.enable_4k,
+        "on_bad_item": job.on_bad_item.value,
+        "loudness": job.loudness,
+        "chapters": job.chapters,
+    }
+    items = []
+    for item in job.items:
+        said = {
+            "item_type": item.item_type.value,
+            "video_id": item.video_id,
+            "path": None if item.video_id else encoded(item.path),
+            "duration": None if item.duration is None else float(item.duration),
+            "start": None if item.start is None else float(item.start),
+            "end": None if item.end is None else float(item.end),
+            "logo_path": item.logo_path and encoded(item.logo_path),
+            "text_animation_text": item.text,
+        }
+        items.append({name: value for name, value in said.items() if value is not None})
+    return {"channel_name": job.channel_name, **flags, "items": items}

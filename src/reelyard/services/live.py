@@ -1,0 +1,191 @@
+"""What happens, told to everybody who watches, while it happens.
+
+One thread looks into the database for all watchers, and only while there are any. Lines of history have
+numbers, so that a watcher who was away gets what it missed; progress has none: what is old is of no use.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reelyard.domain.access import Principal
+from reelyard.domain.errors import DatabaseUnavailable
+from reelyard.domain.farm import JobState
+from reelyard.store.feed import Feed, Numbered
+
+_LOG = logging.getLogger(__name__)
+LOOK_SECONDS = 0.25
+_LOOK_BACK = 100
+_REPLAYED = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveEvent:
+    """One thing to tell. ``number`` is None for progress; ``owner`` is whose job it is about.
+
+    ``kind`` is ``job``, ``worker`` or ``progress``.
+    """
+
+    kind: str
+    data: dict[str, Any]
+    number: int | None = None
+    job_id: str | None = None
+    owner: str | None = None
+
+    def is_for(self, principal: Principal) -> bool:
+        """Workers are everybody's to see, jobs their owners' and those who see all."""
+        if self.job_id is None:
+            return True
+        return principal.sees_all or self.owner == principal.user_id
+
+
+Watcher = Callable[[LiveEvent], None]
+
+
+class Live:
+    """Watches the farm for any number of watchers."""
+
+    def __init__(self, feed: Feed, every: float = LOOK_SECONDS) -> None:
+        self._feed = feed
+        self._every = every
+        self._lock = threading.Lock()
+        self._watchers: list[Watcher] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, watcher: Watcher) -> Callable[[], None]:
+        """Tell ``watcher`` of everything from now on, from a thread; it must not wait, nor raise.
+
+        Returns what ends it.
+        """
+        with self._lock:
+            self._watchers.append(watcher)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+                self._thread.start()
+
+        def end() -> None:
+            with self._lock:
+                if watcher in self._watchers:
+                    self._watchers.remove(watcher)
+
+        return end
+
+    def missed(
+        self, number: int, principal: Principal, job_id: str | None = None
+    ) -> Iterator[LiveEvent]:
+        """What happened after ``number`` that the asker may see, in order."""
+        own = None if principal.sees_all or job_id is not None else principal.user_id
+        while True:
+            rows = self._feed.after(number, _REPLAYED, job_id=job_id, user_id=own)
+            yield from (one for one in map(told, rows) if one is not None)
+            if len(rows) < _REPLAYED:
+                return
+            number = rows[-1].number
+
+    def newest(self) -> int:
+        return self._feed.newest()
+
+    def close(self) -> None:
+        self._ended.set()
+
+    def _run(self) -> None:
+        look = _Look(self._feed)
+        while not self._ended.wait(self._every):
+            with self._lock:
+                watchers = list(self._watchers)
+                if not watchers:
+                    self._thread = None  # whoever comes next starts another
+                    return
+            try:
+                events = look()
+            except DatabaseUnavailable as error:
+                _LOG.warning("watchers wait: %s", error)
+                self._ended.wait(1.0)
+                continue
+            for event in events:
+                for watcher in watchers:
+                    watcher(event)
+
+
+class _Look:
+    """Finds out what is new since the last look."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self._newest: int | None = None
+        self._told: deque[int] = deque(maxlen=4 * _LOOK_BACK)
+        self._progress: dict[str, tuple[Any, ...]] = {}
+
+    def __call__(self) -> Sequence[LiveEvent]:
+        if self._newest is None:
+            self._newest = self._feed.newest()
+            back = self._newest - self._back
+            self._told.extend(one.number for one in self._feed.after(back))
+        return [*self._happened(), *self._moved()]
+
+    @property
+    def _back(self) -> int:
+        """Numbers are given out in order, but on PostgreSQL a lower one may be seen later."""
+        return 0 if self._feed.in_order else _LOOK_BACK
+
+    def _happened(self) -> Iterator[LiveEvent]:
+        assert self._newest is not None
+        for one in self._feed.after(self._newest - self._back, _REPLAYED + self._back):
+            if one.number in self._told:
+                continue
+            self._told.append(one.number)
+            self._newest = max(self._newest, one.number)
+            event = told(one)
+            if event is not None:
+                yield event
+
+    def _moved(self) -> Iterator[LiveEvent]:
+        running = {state.job_id: state for state in self._feed.running()}
+        for job_id, state in running.items():
+            now = (state.stage, state.progress, state.speed, state.worker_id)
+            if self._progress.get(job_id) != now:
+                self._progress[job_id] = now
+                yield progress(state)
+        for job_id in self._progress.keys() - running.keys():
+            del self._progress[job_id]
+
+
+def told(one: Numbered) -> LiveEvent | None:
+    """A line of history as an event; None for what is nobody's but an admin's."""
+    happening = one.happening
+    if happening.job_id is None and happening.worker_id is None:
+        return None
+    data = {
+        "id": one.number,
+        "at": happening.at.isoformat(),
+        "what": happening.what,
+        "job_id": happening.job_id,
+        "worker_id": happening.worker_id,
+        "actor": happening.actor,
+        "message": happening.message,
+        "status": one.status,
+    }
+    kind = "worker" if happening.job_id is None else "job"
+    return LiveEvent(
+        kind=kind, data=data, number=one.number, job_id=happening.job_id, owner=one.owner
+    )
+
+
+def progress(state: JobState) -> LiveEvent:
+    """How far a job is, as an event."""
+    data = {
+        "job_id": state.job_id,
+        "status": state.status,
+        "stage": state.stage,
+        "progress": round(state.progress, 2),
+        "speed": state.speed,
+        "seconds_left": state.seconds_left,
+        "worker_id": state.worker_id,
+    }
+    return LiveEvent(kind="progress", data=data, job_id=state.job_id, owner=state.user_id)
