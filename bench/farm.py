@@ -131,7 +131,7 @@ def _completed(farm: Farm) -> bool:
 @contextmanager
 def _up(folder: Path, farm: Farm) -> Iterator[subprocess.Popen[bytes]]:
     with (folder / "up.log").open("wb") as log:
-        up = subprocess.Popen([sys.executable, "-m", "reelyard", "up"], stdout=log, stderr=log,
+        up = subprocess.Popen([sys.executable, "-m", "reelyard", "up", "--no-server"], stdout=log, stderr=log,
                               env={**os.environ, **_environ(folder)})  # fmt: skip
     try:
         _wait_for(lambda: b" ready." in (folder / "up.log").read_bytes())

@@ -40,7 +40,6 @@ from reelyard.store.accounts import Accounts
 from reelyard.store.duties import Duties
 from reelyard.store.feed import Feed
 from reelyard.store.figures import Books
-from reelyard.store.queues import Queues
 from reelyard.store.search import Search
 from reelyard.store.templates import Templates
 from reelyard.store.webhooks import Webhooks
@@ -78,7 +77,7 @@ class Site:
         return Office(
             access=self.access,
             jobs=JobDesk(
-                submitting=farm.submit, jobs=farm.jobs, search=search, queues=Queues(database),
+                submitting=farm.submit, jobs=farm.jobs, search=search, queues=farm.queues,
                 workers=farm.workers, queue=farm.sender, folder=self.roots[0],
             ),
             workers=WorkerDesk(farm.workers, farm.jobs),

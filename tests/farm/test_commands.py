@@ -165,7 +165,7 @@ def test_the_whole_farm_comes_up_keeps_its_workers_and_ends(yard: Yard, clips: C
         found = [one for one in workers.list() if one.is_alive]
         return found if len(found) == 2 else []
 
-    with running(yard, "up", "--workers", "2") as up:
+    with running(yard, "up", "--workers", "2", "--no-server") as up:
         one, two = wait_for(at_work, "two workers")
         with running(yard, "submit", file, "--wait") as waiting:
             waiting.communicate(timeout=60)

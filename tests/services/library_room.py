@@ -86,8 +86,11 @@ class Room:
 
     @cached_property
     def desk(self) -> LibraryDesk:
-        prober = Prober(Memory(self.folder / "memory"), (self.media, self.uploads))
-        return LibraryDesk([self.media, self.uploads], self.shelf, prober, self.thumbnails)
+        return self.desk_of(self.media, self.uploads)
+
+    def desk_of(self, *roots: Path) -> LibraryDesk:
+        prober = Prober(Memory(self.folder / "memory"), roots)
+        return LibraryDesk(roots, self.shelf, prober, self.thumbnails)
 
     def put(self, *names: str, data: bytes = b"x") -> None:
         for name in names:

@@ -26,12 +26,19 @@ class Received:
 
 @dataclass
 class Receiver:
-    """An HTTP server. It gives ``answers`` (status, headers) one after the other, then 204s."""
+    """An HTTP server. It gives ``answers`` (status, headers) one after the other, then 204s.
+
+    While ``may_answer`` is not set it gives none.
+    """
 
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     body: bytes = b""
     received: list[Received] = field(default_factory=list)
     port: int = 0
+    may_answer: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.may_answer.set()
 
     @property
     def url(self) -> str:
@@ -50,6 +57,7 @@ class Receiver:
         try:
             yield self
         finally:
+            self.may_answer.set()
             server.shutdown()
             thread.join()
             server.server_close()
@@ -61,6 +69,7 @@ def _handler(receiver: Receiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers["content-length"]))
             headers = {name.lower(): value for name, value in self.headers.items()}
             receiver.received.append(Received(self.path, headers, body))
+            receiver.may_answer.wait(30)
             status, more = receiver.answers.pop(0) if receiver.answers else (204, {})
             self.send_response(status)
             for name, value in more.items():

@@ -21,7 +21,6 @@ from reelyard.domain.errors import (
     SourcesUnavailable,
 )
 from reelyard.services.clips import ClipFacts, natural
-from reelyard.services.library import LibraryDesk
 from tests.conftest import Clips
 
 from .library_room import ANN, NOBODY, READER, Room, pages
@@ -52,7 +51,7 @@ def test_the_roots_have_names(room: Room) -> None:
 
 def test_roots_of_the_same_name_are_told_apart(tmp_path: Path, room: Room) -> None:
     twins = [tmp_path / "a" / "media", tmp_path / "b" / "media"]
-    desk = LibraryDesk(twins, room.shelf, room.desk._prober, room.thumbnails)
+    desk = room.desk_of(*twins)
     assert [name for name, _ in desk.roots(READER)] == [str(one) for one in twins]
 
 
@@ -125,7 +124,7 @@ def test_links_are_followed_inside_only(room: Room, tmp_path: Path) -> None:
 def test_a_root_may_be_a_link(room: Room, tmp_path: Path) -> None:
     room.put("a/x.mp4")
     (tmp_path / "link").symlink_to(room.media)
-    desk = LibraryDesk([tmp_path / "link"], room.shelf, room.desk._prober, room.thumbnails)
+    desk = room.desk_of(tmp_path / "link")
     below = desk.browse(READER, str(tmp_path / "link" / "a"))
     assert [one.path for one in below.clips] == [str(tmp_path / "link" / "a" / "x.mp4")]
     assert desk.contained(below.clips[0].path) == room.media / "a" / "x.mp4"

@@ -88,6 +88,61 @@ def test_adding_a_video_again_corrects_where_it_is(books: Books) -> None:
     assert books.library.all() == {"a": "/new/\udcff.mp4", "b": "/old/b.mp4", "c": "/new/c.mp4"}
 
 
+def test_videos_are_found_by_where_they_lie(books: Books) -> None:
+    paths = {name: f"/media/{name}.mp4" for name in ODD}
+    books.library.add({**paths, "second": paths["plain"]})
+    assert books.library.at([*paths.values(), "/nowhere"]) == {
+        path: name for name, path in paths.items()
+    }
+    assert books.library.at([]) == {}
+
+
+def _found(books: Books, text: str, **options: Any) -> list[str]:
+    return [video_id for video_id, _ in books.library.search(text, **options).rows]
+
+
+def test_videos_are_found_by_a_part_of_their_id_or_path(books: Books) -> None:
+    books.library.add(
+        {"Beach-1": "/m/A.mp4", "v2": "/m/BEACH/b.mp4", "v3": "/m/c_d%.mp4", "v4": "/m/cxd.mp4"}
+    )
+    assert sorted(_found(books, "beach")) == ["Beach-1", "v2"]
+    assert _found(books, "C_D") == _found(books, "%") == ["v3"]
+    assert _found(books, "'; --") == _found(books, "\\") == []
+    assert len(_found(books, "")) == len(_found(books, "/m/")) == 4
+
+
+def test_videos_with_any_name_are_found_by_what_people_see(books: Books) -> None:
+    """By the name, in small letters and large, and not by how the database keeps it."""
+    books.library.add({name: f"/media/{name}.mp4" for name in ODD} | {"ZOË": "/media/ZOË.mp4"})
+    for name in ODD:
+        assert name in _found(books, name), name
+    assert sorted(_found(books, "zoë")) == sorted(_found(books, "ZOË")) == ["ZOË", "Zoë"]
+    assert _found(books, "file://") == ["file://x"]
+    for text in ("%2", "\ud800", "\ud800x\0"):
+        assert _found(books, text) == [], text
+
+
+def test_videos_are_found_by_how_their_path_ends(books: Books) -> None:
+    books.library.add({"a": "/m/a.JPG", "b": "/m/b.mp4", "c": "/m/jpg.mov", "d": "/m/\udcff.jpg"})
+    assert _found(books, "", endings=[".jpg", ".png"]) == ["a", "d"]
+    assert _found(books, "", endings=[".jpg"], others=True) == ["b", "c"]
+
+
+def test_pages_of_found_videos_hold_each_once(books: Books) -> None:
+    ids = [f"clip {n}" for n in range(23)] + ["Clip é", "clip \udcff"]
+    books.library.add({video_id: "/m/x.mp4" for video_id in ids})
+    seen: list[str] = []
+    cursor: str | None = None
+    for _ in range(7):
+        page = books.library.search("clip", limit=4, cursor=cursor)
+        seen += [video_id for video_id, _ in page.rows]
+        cursor = page.cursor
+        if cursor is None:
+            break
+    assert cursor is None
+    assert sorted(seen) == sorted(ids)
+
+
 # The clock
 
 

@@ -46,9 +46,23 @@ def written(event: LiveEvent) -> bytes:
 
 
 class Hub:
-    """Everybody who watches through this server. It belongs to one event loop."""
+    """Everybody who watches through this server. It belongs to one event loop.
 
-    def __init__(self, live: Live) -> None:
+    A watcher that has ``most_unread`` events waiting is let go. A stream in which nothing happens says
+    each ``ping_seconds`` that it is there; each ``ask_again_seconds`` its watcher is identified again.
+    """
+
+    def __init__(
+        self,
+        live: Live,
+        *,
+        ping_seconds: float = PING_SECONDS,
+        ask_again_seconds: float = _ASK_AGAIN_SECONDS,
+        most_unread: int = _MOST_UNREAD,
+    ) -> None:
+        self.ping_seconds = ping_seconds
+        self.ask_again_seconds = ask_again_seconds
+        self._most_unread = most_unread
         self._live = live
         self._queues: set[asyncio.Queue[tuple[LiveEvent, bytes] | None]] = set()
         self._end: Callable[[], None] | None = None
@@ -56,7 +70,7 @@ class Hub:
 
     def join(self) -> asyncio.Queue[tuple[LiveEvent, bytes] | None]:
         """A watcher's own queue; None in it means: go."""
-        queue: asyncio.Queue[tuple[LiveEvent, bytes] | None] = asyncio.Queue(_MOST_UNREAD)
+        queue: asyncio.Queue[tuple[LiveEvent, bytes] | None] = asyncio.Queue(self._most_unread)
         self._queues.add(queue)
         if self._end is None:
             loop = asyncio.get_running_loop()
@@ -156,15 +170,15 @@ class _Stream:
         queue = self._hub.join()  # before looking back: nothing falls in between
         try:
             yield _PING  # the answer begins at once
-            told = -1
+            told: set[int | None] = set()
             if self._after is not None:
                 missed = await run_in_threadpool(self._missed, self._after)
                 for event in missed:
                     yield written(event)
-                    told = max(told, event.number or -1)
+                    told.add(event.number)
             async for ready in self._live(queue):
                 event, data = ready
-                if event.number is not None and event.number <= told:
+                if event.number is not None and event.number in told:
                     continue
                 yield data
         except ReelyardError as error:
@@ -181,12 +195,12 @@ class _Stream:
         asked = time.monotonic()
         while not self._hub.is_closed:
             try:
-                ready = await asyncio.wait_for(queue.get(), PING_SECONDS)
+                ready = await asyncio.wait_for(queue.get(), self._hub.ping_seconds)
             except TimeoutError:
                 ready = (LiveEvent(kind="ping", data={}), _PING)
             if ready is None:
                 return
-            if time.monotonic() - asked > _ASK_AGAIN_SECONDS:
+            if time.monotonic() - asked > self._hub.ask_again_seconds:
                 # Whoever was shut out meanwhile is told nothing more.
                 self._who = await run_in_threadpool(identify, self._office, self._request)
                 asked = time.monotonic()

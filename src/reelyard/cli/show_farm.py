@@ -175,7 +175,7 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
 
 
 def _outlook(farm: Farm) -> Estimate:
-    return outlook(farm.jobs.ahead(), farm.workers.list())
+    return outlook(farm.jobs.ahead(), farm.workers.list(), farm.queues.paused())
 
 
 def show_farm(farm: Farm, *, as_json: bool) -> None:
@@ -185,7 +185,7 @@ def show_farm(farm: Farm, *, as_json: bool) -> None:
         return
     active = farm.jobs.list(_WAITING, limit=100_000)
     workers = farm.workers.list()
-    ahead = outlook(farm.jobs.ahead(), workers)
+    ahead = outlook(farm.jobs.ahead(), workers, farm.queues.paused())
     recent = farm.jobs.list(_ENDED, limit=_SHOWN, newest_first=True)
     _say({
         "jobs": [{**job_as_json(one), "done_in": ahead.jobs.get(one.job_id)} for one in active],
@@ -215,7 +215,7 @@ def _farm_table(farm: Farm) -> Group:
     active = [*running, *farm.jobs.list([JobStatus.QUEUED], limit=_SHOWN)]
     workers = farm.workers.list()
     waiting = farm.jobs.ahead()
-    ahead = outlook(waiting, workers)
+    ahead = outlook(waiting, workers, farm.queues.paused())
     recent = farm.jobs.list(_ENDED, limit=5, newest_first=True)
     table = Table(title="jobs", title_justify="left", expand=True)
     for name in ("job", "channel", "state", "progress", "done in", "worker", ""):

@@ -219,10 +219,11 @@ def check_film(
     frames: int,
     chapters: Sequence[Chapter],
     check: Callable[[], None] = _go_on,
+    segments: int = 1,
 ) -> FilmFacts:
     """The whole film against its plan: frames, samples, form, order of boxes, first and last frame.
 
-    ``check`` is called for every packet; it may raise to stop.
+    It was joined from so many ``segments``. ``check`` is called for every packet; it may raise to stop.
     """
     with _opened(path) as container:
         picture, keys = _measure(container, path, frames, check)
@@ -258,7 +259,7 @@ def check_film(
             moov_first=boxes.index("moov") < boxes.index("mdat"),
             size=path.stat().st_size,
         )
-    _check_delivery(facts, form, path)
+    _check_delivery(facts, form, path, segments)
     return facts
 
 
@@ -275,12 +276,12 @@ def _check_chapters(container: InputContainer, chapters: Sequence[Chapter], path
         raise _rejected(path, f"has chapters {found} instead of {wanted}")
 
 
-def _check_delivery(facts: FilmFacts, form: OutputForm, path: Path) -> None:
+def _check_delivery(facts: FilmFacts, form: OutputForm, path: Path, segments: int) -> None:
     _check_sound_form(facts.sample_rate, facts.channels, path)
     if not facts.moov_first:
         raise _rejected(path, "has its index at the end")
-    # A draft is many short segments, and each may spend a whole buffer: its mean promises nothing.
-    if not form.is_draft and facts.video_bit_rate > form.max_rate:
+    # Each segment may spend a whole buffer beside its rate; what comes late of it is a warning.
+    if facts.video_bit_rate > form.max_rate + form.buffer_size * segments / facts.duration:
         raise _rejected(path, f"has {facts.video_bit_rate} b/s, more than {form.max_rate}")
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from itertools import islice
+from itertools import dropwhile, islice
 from pathlib import Path
 
 import av
 import av.error
 from av.container import InputContainer
+from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
@@ -32,7 +33,8 @@ MOST_PIXELS = 50_000_000
 BACKGROUND = "#14161a"
 """Behind what can be seen through."""
 
-_SECONDS = 5.0
+_OPEN_SECONDS = 5.0
+_READ_SECONDS = 2.5  # for one packet
 _POSITIONS = (0.15, 0.4, 0.7)
 _NEARLY_BLACK = 20.0  # mean of 0 to 255
 _PACKETS = 600  # looked at for a key frame, and for a frame to come out
@@ -71,14 +73,12 @@ def shot(path: Path, demuxer: str | None, box: Size, check: Callable[[], None]) 
     """The first of a few key frames that shows something; the brightest where none does."""
     found: list[tuple[float, Image.Image]] = []
     try:
-        with _opened(path, demuxer) as container:
-            stream = _stream(container)
-            for frame in _frames(container, stream, check):
-                picture = _picture(frame, stream, box)
-                light = ImageStat.Stat(picture.convert("L")).mean[0]
-                found.append((light, picture))
-                if light > _NEARLY_BLACK:
-                    break
+        for frame, aspect in _frames(path, demuxer, check):
+            picture = _picture(frame, aspect, box)
+            light = ImageStat.Stat(picture.convert("L")).mean[0]
+            found.append((light, picture))
+            if light > _NEARLY_BLACK:
+                break
     except BadMedia:
         if not found:
             raise
@@ -94,31 +94,50 @@ def shot(path: Path, demuxer: str | None, box: Size, check: Callable[[], None]) 
 
 
 def _frames(
-    container: InputContainer, stream: VideoStream, check: Callable[[], None]
-) -> Iterator[VideoFrame]:
-    """Frames to choose from, in the order in which they are tried.
+    path: Path, demuxer: str | None, check: Callable[[], None]
+) -> Iterator[tuple[VideoFrame, Fraction]]:
+    """Frames to choose from, in the order in which they are tried, with their sample aspect ratio.
 
-    Where no key frame will do, those that follow the first: many a short clip has one key frame only, and
-    begins in the dark.
+    Where no key frame will do, those at the beginning: many a short clip has one key frame only, and
+    begins in the dark. The file is opened afresh for them, since a seek may miss its beginning.
     """
-    for seconds in _places(container, stream):
-        check()
-        frame = _frame(container, stream, seconds, check)
-        if frame is not None:
-            yield frame
-    yield from islice(_from_start(container, stream, check), 0, _FRAMES, _EACH)
+    with _opened(path, demuxer) as container:
+        stream = _stream(container)
+        for seconds in _places(container, stream):
+            check()
+            frame = _frame(container, stream, seconds, check)
+            if frame is not None:
+                yield frame, _aspect(stream)
+    with _opened(path, demuxer) as container:
+        stream = _stream(container)
+        for frame in islice(_from_start(container, stream, check), 0, _FRAMES, _EACH):
+            yield frame, _aspect(stream)
 
 
 def _from_start(
     container: InputContainer, stream: VideoStream, check: Callable[[], None]
 ) -> Iterator[VideoFrame]:
+    for packet in _packets(container, stream, check):
+        try:
+            frames = stream.codec_context.decode(packet if packet.size else None)
+        except av.error.FFmpegError:
+            continue
+        yield from frames
+
+
+def _packets(
+    container: InputContainer, stream: VideoStream, check: Callable[[], None]
+) -> Iterator[Packet[VideoStream]]:
+    """The next packets, as long as they can be read. Raises BadMedia for an encrypted one."""
     try:
-        _enter(container, stream, None)
-        for frame in container.decode(stream):
+        for packet in islice(container.demux(stream), _PACKETS):
             check()
-            yield frame
+            if packet.has_sidedata("encryption_info"):
+                raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
+                               reason="encrypted")  # fmt: skip
+            yield packet
     except av.error.FFmpegError:
-        return  # the frames before this one are all there are
+        return  # what is here can't be read; elsewhere it may
 
 
 def _opened(path: Path, demuxer: str | None) -> InputContainer:
@@ -131,7 +150,7 @@ def _opened(path: Path, demuxer: str | None) -> InputContainer:
         },
         options={"skip_frame": "all"},
         metadata_errors="replace",
-        timeout=_SECONDS,
+        timeout=(_OPEN_SECONDS, _READ_SECONDS),
     )
 
 
@@ -157,49 +176,34 @@ def _size(stream: VideoStream) -> int:
     return 0 if context is None else stream.codec_context.width * stream.codec_context.height
 
 
-def _places(container: InputContainer, stream: VideoStream) -> Iterator[float | None]:
-    """Seconds after the stream's start to look at; without a length, the beginning."""
+def _places(container: InputContainer, stream: VideoStream) -> Iterator[float]:
+    """Seconds after the stream's start to look at, where its length is known."""
     length = float(Fraction(container.duration or 0, av.time_base))
     if stream.duration and stream.time_base:
         length = float(stream.duration * stream.time_base)
     # What a GIF calls a key frame is no whole picture.
     if length > 0 and container.format.name != "gif":
         yield from (length * part for part in _POSITIONS)
-    else:
-        yield None
 
 
 def _frame(
-    container: InputContainer, stream: VideoStream, seconds: float | None, check: Callable[[], None]
+    container: InputContainer, stream: VideoStream, seconds: float, check: Callable[[], None]
 ) -> VideoFrame | None:
     """The key frame at or before ``seconds``, or the next one that can be decoded."""
-    try:
-        _enter(container, stream, seconds)
-        packets = container.demux(stream)
-        has_key = False
-        for packet in islice(packets, _PACKETS):
-            check()
-            has_key = has_key or packet.is_keyframe
-            if packet.has_sidedata("encryption_info"):
-                raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
-                               reason="encrypted")  # fmt: skip
-            if has_key and (frames := _decoded(stream, packet)):
-                return frames[0]
-    except av.error.FFmpegError:
-        return None  # what is here can't be read; elsewhere it may
-    return None
-
-
-def _enter(container: InputContainer, stream: VideoStream, seconds: float | None) -> None:
     codec = stream.codec_context
     if codec.is_open:
         codec.flush_buffers()
-    tick = stream.time_base or Fraction(1, 1000)
-    start = stream.start_time or 0
-    container.seek(start + int((seconds or 0) / tick), stream=stream)
+    start = (stream.start_time or 0) + int(seconds / (stream.time_base or Fraction(1, 1000)))
+    try:
+        container.seek(start, stream=stream)
+    except av.error.FFmpegError:
+        return None
+    check()  # what has no index is searched through
+    packets = dropwhile(lambda one: not one.is_keyframe, _packets(container, stream, check))
+    return next((frames[0] for packet in packets if (frames := _decoded(stream, packet))), None)
 
 
-def _decoded(stream: VideoStream, packet: av.Packet[VideoStream]) -> list[VideoFrame]:
+def _decoded(stream: VideoStream, packet: Packet[VideoStream]) -> list[VideoFrame]:
     """A key frame is had at once, without the frames that a decoder holds back."""
     codec = stream.codec_context
     try:
@@ -212,12 +216,15 @@ def _decoded(stream: VideoStream, packet: av.Packet[VideoStream]) -> list[VideoF
     return frames
 
 
-def _picture(frame: VideoFrame, stream: VideoStream, box: Size) -> Image.Image:
+def _aspect(stream: VideoStream) -> Fraction:
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return aspect if Fraction(1, 10) <= aspect <= 10 else Fraction(1)
+
+
+def _picture(frame: VideoFrame, aspect: Fraction, box: Size) -> Image.Image:
     """The frame as it is displayed: scaled by its sample aspect ratio, turned, opaque."""
     turn = _QUARTERS.get(int(frame.rotation) % 360)
     room = (box[1], box[0]) if int(frame.rotation) % 180 == 90 else box
-    aspect = stream.sample_aspect_ratio or Fraction(1)
-    aspect = aspect if Fraction(1, 10) <= aspect <= 10 else Fraction(1)
     width, height = fitted(frame.width * aspect, frame.height, room)
     colour = colour_of(frame)
     see_through = any(part.is_alpha for part in frame.format.components)

@@ -29,6 +29,7 @@ from reelyard.store.jobs import Jobs
 from reelyard.store.leases import Leases
 from reelyard.store.outbox import LocalResults, Outbox
 from reelyard.store.people import Profiles
+from reelyard.store.queues import Queues
 from reelyard.store.workers import Workers
 
 from .broker import EmbeddedBroker
@@ -76,6 +77,10 @@ class Farm:
     @cached_property
     def workers(self) -> Workers:
         return Workers(self.reelyard.database, self.settings.lease_seconds)
+
+    @cached_property
+    def queues(self) -> Queues:
+        return Queues(self.reelyard.database)
 
     @cached_property
     def profiles(self) -> Profiles:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from reelyard.domain.access import Principal
@@ -21,7 +22,10 @@ from reelyard.store.feed import Feed, Numbered
 _LOG = logging.getLogger(__name__)
 LOOK_SECONDS = 0.25
 _LOOK_BACK = 100
+_LATE = timedelta(seconds=15)  # no transaction takes longer
 _REPLAYED = 500
+_BEGINS_WITHIN = 5.0
+_AWAY_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,8 @@ class Live:
         self._watchers: list[Watcher] = []
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
+        self._begun.set()
 
     def watch(self, watcher: Watcher) -> Callable[[], None]:
         """Tell ``watcher`` of everything from now on, from a thread; it must not wait, nor raise.
@@ -66,7 +72,10 @@ class Live:
         with self._lock:
             self._watchers.append(watcher)
             if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="live", daemon=True)
+                self._begun = threading.Event()
+                self._thread = threading.Thread(
+                    target=self._run, args=(self._begun,), name="live", daemon=True
+                )
                 self._thread.start()
 
         def end() -> None:
@@ -79,11 +88,18 @@ class Live:
     def missed(
         self, number: int, principal: Principal, job_id: str | None = None
     ) -> Iterator[LiveEvent]:
-        """What happened after ``number`` that the asker may see, in order."""
+        """What happened after ``number`` that the asker may see, in order.
+
+        To a watcher that watches already, everything else is told.
+        """
+        self._begun.wait(_BEGINS_WITHIN)
         own = None if principal.sees_all or job_id is not None else principal.user_id
+        if not self._feed.in_order and number > 0:
+            back = self._feed.after(number - _LOOK_BACK, _LOOK_BACK, job_id=job_id, user_id=own)
+            yield from _shown(_late(back, number))
         while True:
             rows = self._feed.after(number, _REPLAYED, job_id=job_id, user_id=own)
-            yield from (one for one in map(told, rows) if one is not None)
+            yield from _shown(rows)
             if len(rows) < _REPLAYED:
                 return
             number = rows[-1].number
@@ -94,23 +110,31 @@ class Live:
     def close(self) -> None:
         self._ended.set()
 
-    def _run(self) -> None:
+    def _run(self, begun: threading.Event) -> None:
         look = _Look(self._feed)
-        while not self._ended.wait(self._every):
-            with self._lock:
-                watchers = list(self._watchers)
-                if not watchers:
-                    self._thread = None  # whoever comes next starts another
-                    return
-            try:
-                events = look()
-            except DatabaseUnavailable as error:
-                _LOG.warning("watchers wait: %s", error)
-                self._ended.wait(1.0)
-                continue
-            for event in events:
-                for watcher in watchers:
-                    watcher(event)
+        try:
+            while not self._ended.is_set():
+                events = self._seen(look)
+                if events is not None:
+                    begun.set()
+                with self._lock:
+                    watchers = list(self._watchers)
+                    if not watchers:
+                        self._thread = None  # whoever comes next starts another
+                        return
+                for event in events or ():
+                    for watcher in watchers:
+                        watcher(event)
+                self._ended.wait(self._every if events is not None else _AWAY_SECONDS)
+        finally:
+            begun.set()
+
+    def _seen(self, look: _Look) -> Sequence[LiveEvent] | None:
+        try:
+            return look()
+        except DatabaseUnavailable as error:
+            _LOG.warning("watchers wait: %s", error)
+            return None
 
 
 class _Look:
@@ -127,26 +151,24 @@ class _Look:
             self._newest = self._feed.newest()
             back = self._newest - self._back
             self._told.extend(one.number for one in self._feed.after(back))
-        return [*self._happened(), *self._moved()]
+        # Both are read before either is told: what is lost with the database is read again.
+        lines = self._feed.after(self._newest - self._back, _REPLAYED + self._back)
+        running = self._feed.running()
+        return [*self._happened(lines), *self._moved(running)]
 
     @property
     def _back(self) -> int:
         """Numbers are given out in order, but on PostgreSQL a lower one may be seen later."""
         return 0 if self._feed.in_order else _LOOK_BACK
 
-    def _happened(self) -> Iterator[LiveEvent]:
-        assert self._newest is not None
-        for one in self._feed.after(self._newest - self._back, _REPLAYED + self._back):
-            if one.number in self._told:
-                continue
-            self._told.append(one.number)
-            self._newest = max(self._newest, one.number)
-            event = told(one)
-            if event is not None:
-                yield event
+    def _happened(self, lines: Sequence[Numbered]) -> Iterator[LiveEvent]:
+        new = [one for one in lines if one.number not in self._told]
+        self._told.extend(one.number for one in new)
+        self._newest = max([self._newest or 0, *(one.number for one in new)])
+        return _shown(new)
 
-    def _moved(self) -> Iterator[LiveEvent]:
-        running = {state.job_id: state for state in self._feed.running()}
+    def _moved(self, states: Sequence[JobState]) -> Iterator[LiveEvent]:
+        running = {state.job_id: state for state in states}
         for job_id, state in running.items():
             now = (state.stage, state.progress, state.speed, state.worker_id)
             if self._progress.get(job_id) != now:
@@ -154,6 +176,19 @@ class _Look:
                 yield progress(state)
         for job_id in self._progress.keys() - running.keys():
             del self._progress[job_id]
+
+
+def _late(lines: Sequence[Numbered], number: int) -> Sequence[Numbered]:
+    """The lines before ``number`` that may not have been there yet when that one was seen."""
+    known = [one for one in lines if one.number <= number]
+    if not known:
+        return ()
+    since = known[-1].happening.at - _LATE
+    return [one for one in known if one.number < number and one.happening.at >= since]
+
+
+def _shown(lines: Iterable[Numbered]) -> Iterator[LiveEvent]:
+    return (event for event in map(told, lines) if event is not None)
 
 
 def told(one: Numbered) -> LiveEvent | None:

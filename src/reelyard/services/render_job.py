@@ -244,7 +244,9 @@ class _Attempt:
         render.join(run, segments, chapters, pieces.film, film, watch)
         self.log.step(f"joined {len(segments)} segments, {film.stat().st_size} bytes")
         self.meter.stage(Stage.VERIFYING)
-        facts = checks.check_film(film, plan.form, plan.frames, chapters, run.stop.check)
+        facts = checks.check_film(
+            film, plan.form, plan.frames, chapters, run.stop.check, sum(1 for _ in plan.picture)
+        )
         self.log.step(
             f"verified {facts.frames} frames, {facts.samples} samples, "
             f"{facts.video_bit_rate} b/s of picture, {facts.audio_bit_rate} b/s of sound"

@@ -188,8 +188,8 @@ def _touch(path: Path) -> bool:
     """Mark a picture as just used; whether there is one."""
     try:
         os.utime(path)
-    except FileNotFoundError:
-        return False
+    except OSError:
+        return path.is_file()  # of somebody else, or gone
     return True
 
 

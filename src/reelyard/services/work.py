@@ -255,11 +255,13 @@ class _Turn:
         if isinstance(error, OSError):
             error = storage_error(error)
         if isinstance(error, JobRejected | BadMedia):
-            return leases.refuse(lease, str(error))
+            return leases.refuse(lease, str(error), code=_code(error))
         if isinstance(error, FarmUnavailable | OutOfDisk | StorageFailed | OutputUnusable):
-            return leases.put_off(lease, str(error), longest_delay=_LONGEST_DELAY)
+            return leases.put_off(
+                lease, str(error), longest_delay=_LONGEST_DELAY, code=_code(error)
+            )
         if isinstance(error, ReelyardError):
-            return leases.attempt_failed(lease, str(error))
+            return leases.attempt_failed(lease, str(error), code=_code(error))
         return leases.attempt_failed(lease, f"an error in Reelyard itself: {error!r}")
 
     def _broken_off(self, reason: Reason | None, log: JobLog) -> JobStatus:
@@ -268,8 +270,10 @@ class _Turn:
             self._leave_nothing(log)
         if reason is Reason.TIME_LIMIT:
             message = f"took longer than {self.using.time_limit:.0f} s"
-            insist(lambda: self.using.leases.attempt_failed(self.lease, message), log.say,
-                   _PATIENCE, self.using.must_stop)  # fmt: skip
+            insist(
+                lambda: self.using.leases.attempt_failed(self.lease, message, code="time_limit"),
+                log.say, _PATIENCE, self.using.must_stop,
+            )  # fmt: skip
         elif reason not in (Reason.CANCELLED, Reason.LOST):
             self.using.leases.hand_back(self.lease, f"handed back by {self.lease.worker_id}")
         return self.using.leases.standing(self.lease).status
@@ -280,6 +284,13 @@ class _Turn:
             self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
         except DatabaseUnavailable as error:
             log.say(f"the rest is left to the sweep: {error.message}")
+
+
+def _code(error: ReelyardError) -> str:
+    """By which failures are counted: where a job was rejected, the first reason says more."""
+    if isinstance(error, JobRejected) and error.problems:
+        return error.problems[0].code
+    return error.reason if isinstance(error, BadMedia) else error.code
 
 
 _WORDS: dict[Reason | None, str] = {

@@ -164,10 +164,12 @@ class Leases:
 
     def hand_back(self, lease: Lease, message: str) -> bool:
         """Give the job back to the queue; nobody is to blame. It keeps its place."""
-        return self._give(lease, AttemptOutcome.HANDED_BACK, message, waiting_for=None,
+        return self._give(lease, AttemptOutcome.HANDED_BACK, message, None, waiting_for=None,
                           waiting_since=None)  # fmt: skip
 
-    def put_off(self, lease: Lease, waiting_for: str, *, longest_delay: float) -> bool:
+    def put_off(
+        self, lease: Lease, waiting_for: str, *, longest_delay: float, code: str | None = None
+    ) -> bool:
         """Have the job wait for something to come back: the longer it waits, the rarer it is tried.
 
         This worker could not do it now; one that did not try yet comes first.
@@ -182,38 +184,49 @@ class Leases:
         since = waited.waiting_since
         delay = (waited.now - since).total_seconds() if since else 0.0
         return self._give(
-            lease, AttemptOutcome.UNABLE, waiting_for, waiting_for=storable(waiting_for),
+            lease, AttemptOutcome.UNABLE, waiting_for, code, waiting_for=storable(waiting_for),
             not_before=now(min(longest_delay, max(shortest, delay / 4))),
             waiting_since=sa.func.coalesce(jobs.c.waiting_since, now()),
         )  # fmt: skip
 
-    def _give(self, lease: Lease, outcome: AttemptOutcome, message: str, **values: Any) -> bool:
+    def _give(
+        self, lease: Lease, outcome: AttemptOutcome, message: str, code: str | None, **values: Any
+    ) -> bool:
         with self._database.writing() as connection:
             done = move(connection, Event.HAND_BACK, lease.job_id, message, lease=lease,
                         stage="", progress=0.0, sent_at=None, **values)  # fmt: skip
             if done:
-                end_attempt(connection, lease, outcome, message)
+                end_attempt(connection, lease, outcome, message, _coded(code))
             return done
 
-    def refuse(self, lease: Lease, message: str) -> bool:
-        """The job itself is wrong: it fails, and no worker is to blame."""
-        return self._fail(lease, AttemptOutcome.REFUSED, message)
+    def refuse(self, lease: Lease, message: str, *, code: str | None = None) -> bool:
+        """The job itself is wrong: it fails, and no worker is to blame.
 
-    def _fail(self, lease: Lease, outcome: AttemptOutcome, message: str) -> bool:
+        ``code`` is the error's, by which failures are counted; the same goes for the others.
+        """
         with self._database.writing() as connection:
             done = fail_job(connection, lease, message, _RUNNING)
             if done:
-                end_attempt(connection, lease, outcome, message)
+                end_attempt(connection, lease, AttemptOutcome.REFUSED, message, _coded(code))
             return done
 
-    def attempt_failed(self, lease: Lease, message: str) -> bool:
+    def attempt_failed(self, lease: Lease, message: str, *, code: str | None = None) -> bool:
         """This worker could not do it. Another one is to try, unless three have."""
         with self._database.writing() as connection:
-            return blame(connection, lease, AttemptOutcome.FAILED, message)
+            return blame(connection, lease, AttemptOutcome.FAILED, message, code=code)
+
+
+def _coded(code: str | None) -> dict[str, Any] | None:
+    return None if code is None else {"code": code}
 
 
 def blame(
-    connection: sa.Connection, lease: Lease, outcome: AttemptOutcome, message: str, *more: Any
+    connection: sa.Connection,
+    lease: Lease,
+    outcome: AttemptOutcome,
+    message: str,
+    *more: Any,
+    code: str | None = None,
 ) -> bool:
     """Count a failed attempt against job and worker; queue the job again, or fail it for good."""
     count = connection.scalar(sa.select(jobs.c.attempts).where(jobs.c.job_id == lease.job_id)) or 0
@@ -226,7 +239,7 @@ def blame(
                     stage="", progress=0.0, attempts=count + 1, error_message=message,
                     waiting_since=None, sent_at=None)  # fmt: skip
     if done:
-        end_attempt(connection, lease, outcome, message)
+        end_attempt(connection, lease, outcome, message, _coded(code))
         _count_failure(connection, lease, message)
     return done
 
