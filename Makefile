@@ -4,15 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test lint bench bench-encoding clean
+.PHONY: demo test unit lint bench bench-encoding clean
 
 demo: $(VENV)/.runs
 	$(BIN)/python -m demo
 
-test: servers lint
-	$(BIN)/coverage run -m pytest tests/unit
+# Linting and the unit tests take one core each.
+test: servers $(VENV)/.develops
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/web tests/media tests/services tests/store tests/api
+
+unit: $(VENV)/.develops
+	$(BIN)/coverage run -m pytest -q tests/unit
 	$(BIN)/coverage report --fail-under=100 --include='src/reelyard/domain/*,$(PURE)'
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests/store tests/services tests/farm tests/media tests/acceptance
 
 # The parts of the engine that decide and do nothing else; their tests reach every branch.
 engine := src/reelyard/engine
@@ -51,12 +55,14 @@ venv-package:
 
 # The tests start these for themselves, so no service is wanted: redis-tools holds the Redis server (as redis-check-rdb)
 # without one, and PostgreSQL is told before it comes to make no cluster.
-.PHONY: servers redis-package postgres-package
+.PHONY: servers redis-package postgres-package chromium-package
 servers:
 	@command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || \
 		{ $(HAS_APT) && $(MAKE) -s redis-package; } || $(call without,Redis)
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ $(HAS_APT) && $(MAKE) -s postgres-package; } || $(call without,PostgreSQL)
+
+	@command -v chromium >/dev/null || { $(HAS_APT) && $(MAKE) -s chromium-package; } || $(call without,Chromium)
 
 HAS_APT = command -v apt-get >/dev/null
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
@@ -75,6 +81,11 @@ postgres-package:
 	$(AS_ROOT) mkdir -p $(dir $(no_cluster))
 	echo 'create_main_cluster = false' | $(AS_ROOT) tee $(no_cluster) >/dev/null
 	said=$$($(INSTALL) postgresql 2>&1) || { echo "$$said" >&2; exit 1; }
+
+chromium-package:
+	echo "Installing Chromium for the tests of the pages ..."
+	$(AS_ROOT) apt-get update -qq
+	said=$$($(INSTALL) chromium 2>&1) || { echo "$$said" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

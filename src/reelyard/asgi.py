@@ -18,6 +18,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from reelyard.api.app import create_app
+from reelyard.api.server import Server
 from reelyard.bootstrap import local_username
 from reelyard.domain.errors import ReelyardError, SettingsInvalid
 from reelyard.farm.wiring import Farm
@@ -193,6 +194,7 @@ def serve(settings: Settings) -> None:
     server = _Server(site, listening)
     with ExitStack() as stack:
         stack.callback(listening.close)
+        _ = site.office  # what an earlier run left of drafts is removed now
         if site.farm.embedded is not None:
             site.farm.embedded.guard()
             stack.callback(site.farm.embedded.release)
@@ -245,7 +247,7 @@ class _Server:
         shown = f"[{host}]" if ":" in host else host
         _LOG.info("Reelyard is at %s://%s:%d", scheme, shown, port)
         try:
-            uvicorn.Server(config).run(sockets=[self._listening])
+            Server(config, self._site.app.state.hub).run(sockets=[self._listening])
         finally:
             self._ended.set()
             for thread in beside:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -138,11 +138,17 @@ def list_jobs(
 
 
 def aware(at: datetime | None, field: str) -> datetime | None:
-    """Raises RequestInvalid: a time without its zone is no time."""
-    if at is not None and at.tzinfo is None:
+    """The time in UTC. Raises RequestInvalid: a time without its zone is no time."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
         raise RequestInvalid("the time has no zone", field=field,
                              remedy="End it in Z or in +01:00")  # fmt: skip
-    return at
+    try:
+        return at.astimezone(UTC)
+    except OverflowError as error:  # in the first year, or the last
+        raise RequestInvalid("there is no such time", field=field,
+                             remedy="Use a time of this century") from error  # fmt: skip
 
 
 @router.get("/{job_id}")

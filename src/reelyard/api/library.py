@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import IntEnum
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -22,6 +23,14 @@ from .schemas import FromState, PageOut, Strict, Text, outs
 router = APIRouter(prefix="/library", tags=["library"])
 PathQuery = Annotated[str, Query(min_length=1, max_length=4096)]
 Cursor = Annotated[str | None, Query(max_length=8000)]
+
+
+class Width(IntEnum):
+    """How wide pictures are made."""
+
+    SMALL = 160
+    MIDDLE = 320
+    LARGE = 640
 
 
 class ClipOut(FromState):
@@ -161,10 +170,10 @@ def read_list(office: TheOffice, who: Who, wish: ListIn) -> list[ListedOut]:
 @router.get("/thumbnail", response_class=FileResponse,
             responses={200: {"content": {"image/jpeg": {}}}})  # fmt: skip
 def thumbnail(
-    office: TheOffice, who: Who, path: PathQuery, width: Literal[160, 320, 640] = 320
+    office: TheOffice, who: Who, path: PathQuery, width: Width = Width.MIDDLE
 ) -> FileResponse:
     """A picture of a clip."""
-    return sent(office.library.thumbnail(who, path, width), "image/jpeg")
+    return sent(office.library.thumbnail(who, path, width.value), "image/jpeg")
 
 
 @router.get("/uploads")
