@@ -19,7 +19,7 @@ from fastapi import FastAPI
 
 from reelyard.api.app import create_app
 from reelyard.api.server import Server
-from reelyard.bootstrap import local_username
+from reelyard.bootstrap import local_username, usable
 from reelyard.domain.errors import ReelyardError, SettingsInvalid
 from reelyard.farm.wiring import Farm
 from reelyard.files.roots import Roots
@@ -102,7 +102,8 @@ class Site:
     @cached_property
     def uploads(self) -> Uploads:
         settings = self.settings
-        return Uploads(settings.uploads, settings.upload_limit, _UPLOAD_RESERVE)
+        folder = usable(settings.uploads, "REELYARD_UPLOAD_DIR")
+        return Uploads(folder, settings.upload_limit, _UPLOAD_RESERVE)
 
     @cached_property
     def _webhooks(self) -> Webhooks:

@@ -46,7 +46,7 @@ class Reelyard:
 
     @cached_property
     def memory(self) -> Memory:
-        return Memory(_usable(self.settings.cache_dir, "REELYARD_CACHE_DIR") / "memory")
+        return Memory(usable(self.settings.cache_dir, "REELYARD_CACHE_DIR") / "memory")
 
     @cached_property
     def cache(self) -> SegmentCache:
@@ -99,7 +99,7 @@ class Reelyard:
 
     @cached_property
     def render_job(self) -> RenderJob:
-        logs = _usable(self.settings.log_dir, "REELYARD_LOG_DIR")
+        logs = usable(self.settings.log_dir, "REELYARD_LOG_DIR")
         return self._renderer(self.planning, logs)
 
     def _renderer(self, planning: Planning, logs: Path) -> RenderJob:
@@ -119,7 +119,7 @@ class Reelyard:
         from reelyard.services.drafts import Drafts
 
         return Drafts(
-            self.draft_renderer, _usable(self.settings.data_dir / "drafts", "REELYARD_DATA_DIR")
+            self.draft_renderer, usable(self.settings.data_dir / "drafts", "REELYARD_DATA_DIR")
         )
 
     def draft_renderer(self, item_frames: int | None) -> RenderJob:
@@ -181,7 +181,7 @@ def _frames(seconds: float | None) -> int | None:
     return None if seconds is None else max(1, round(seconds * FRAME_RATE))
 
 
-def _usable(folder: Path, setting: str) -> Path:
+def usable(folder: Path, setting: str) -> Path:
     """The folder, made. Raises SettingsInvalid where that can't be done."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

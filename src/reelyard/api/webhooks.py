@@ -56,7 +56,7 @@ class DeliveryOut(FromState):
     number: int
     name: str
     webhook_id: str
-    job_id: str
+    job_id: str | None
     event: WebhookEvent
     payload: dict[str, Any]
     created_at: datetime

@@ -5,10 +5,12 @@ Opened as the probe opens it: only the ``file`` protocol, only demuxers on the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import dropwhile, islice
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import av.error
@@ -33,8 +35,7 @@ MOST_PIXELS = 50_000_000
 BACKGROUND = "#14161a"
 """Behind what can be seen through."""
 
-_OPEN_SECONDS = 5.0
-_READ_SECONDS = 2.5  # for one packet
+_SECONDS = 2.5  # to open the file, and for each packet
 _POSITIONS = (0.15, 0.4, 0.7)
 _NEARLY_BLACK = 20.0  # mean of 0 to 255
 _PACKETS = 600  # looked at for a key frame, and for a frame to come out
@@ -82,7 +83,7 @@ def shot(path: Path, demuxer: str | None, box: Size, check: Callable[[], None]) 
     except BadMedia:
         if not found:
             raise
-    except (av.error.FFmpegError, ValueError, MemoryError) as error:
+    except (av.error.FFmpegError, OSError, ValueError, MemoryError) as error:
         if not found:
             check()
             raise BadMedia("this is not a media file that can be used",
@@ -101,17 +102,29 @@ def _frames(
     Where no key frame will do, those at the beginning: many a short clip has one key frame only, and
     begins in the dark. The file is opened afresh for them, since a seek may miss its beginning.
     """
-    with _opened(path, demuxer) as container:
+    with _opened(path, demuxer, check) as container:
         stream = _stream(container)
-        for seconds in _places(container, stream):
+        places = _places(container, stream)
+        for seconds in places:
             check()
             frame = _frame(container, stream, seconds, check)
             if frame is not None:
                 yield frame, _aspect(stream)
-    with _opened(path, demuxer) as container:
-        stream = _stream(container)
-        for frame in islice(_from_start(container, stream, check), 0, _FRAMES, _EACH):
-            yield frame, _aspect(stream)
+        if not places:
+            yield from _first_frames(container, check)
+            return
+    check()
+    with _opened(path, demuxer, check) as container:
+        yield from _first_frames(container, check)
+
+
+def _first_frames(
+    container: InputContainer, check: Callable[[], None]
+) -> Iterator[tuple[VideoFrame, Fraction]]:
+    """Every tenth frame or so from where the container is."""
+    stream = _stream(container)
+    for frame in islice(_from_start(container, stream, check), 0, _FRAMES, _EACH):
+        yield frame, _aspect(stream)
 
 
 def _from_start(
@@ -140,18 +153,45 @@ def _packets(
         return  # what is here can't be read; elsewhere it may
 
 
-def _opened(path: Path, demuxer: str | None) -> InputContainer:
-    return av.open(
-        f"file:{path}",
-        format=demuxer,
-        container_options={
-            "protocol_whitelist": demuxers.PROTOCOLS,
-            "format_whitelist": demuxer or ",".join(demuxers.MOVING),
-        },
-        options={"skip_frame": "all"},
-        metadata_errors="replace",
-        timeout=(_OPEN_SECONDS, _READ_SECONDS),
-    )
+class _Watched:
+    """A file that looks at each read whether to go on: a seek in a broken file may read all of it."""
+
+    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+        self.read = self._read
+        self.seek = file.seek
+        self.tell = file.tell
+        self._file = file
+        self._check = check
+        self._is_over = False
+
+    def _read(self, size: int) -> bytes:
+        if self._is_over:
+            return b""
+        self._is_over = True  # where the check raises: FFmpeg reads on for a while
+        self._check()
+        self._is_over = False
+        return self._file.read(size)
+
+
+@contextmanager
+def _opened(path: Path, demuxer: str | None, check: Callable[[], None]) -> Iterator[InputContainer]:
+    options = {
+        "protocol_whitelist": demuxers.PROTOCOLS,
+        "format_whitelist": demuxer or ",".join(demuxers.MOVING),
+    }
+    with (
+        path.open("rb") as file,
+        av.open(
+            _Watched(file, check),
+            "r",
+            format=demuxer,
+            container_options=options,
+            options={"skip_frame": "all"},
+            metadata_errors="replace",
+            timeout=_SECONDS,
+        ) as container,
+    ):
+        yield container
 
 
 def _stream(container: InputContainer) -> VideoStream:
@@ -176,14 +216,14 @@ def _size(stream: VideoStream) -> int:
     return 0 if context is None else stream.codec_context.width * stream.codec_context.height
 
 
-def _places(container: InputContainer, stream: VideoStream) -> Iterator[float]:
+def _places(container: InputContainer, stream: VideoStream) -> Sequence[float]:
     """Seconds after the stream's start to look at, where its length is known."""
     length = float(Fraction(container.duration or 0, av.time_base))
     if stream.duration and stream.time_base:
         length = float(stream.duration * stream.time_base)
     # What a GIF calls a key frame is no whole picture.
-    if length > 0 and container.format.name != "gif":
-        yield from (length * part for part in _POSITIONS)
+    known = length > 0 and container.format.name != "gif"
+    return [length * part for part in _POSITIONS] if known else []
 
 
 def _frame(

@@ -94,6 +94,10 @@ class Accounts:
             account = _account(connection, user_id)
             if not values:
                 return account
+            # Locked first: of two admins who shut each other out, the second finds that out.
+            connection.execute(
+                sa.select(accounts.c.user_id).where(_ADMINS).order_by("user_id").with_for_update()
+            ).all()
             connection.execute(
                 sa.update(accounts).where(accounts.c.user_id == account.user_id).values(**values)
             )
@@ -236,9 +240,11 @@ def _said(name: str, value: Any) -> str:
     return said.get(name, f"is {value} now")
 
 
+_ADMINS = sa.and_(accounts.c.role == Role.ADMIN.value, accounts.c.is_active)
+
+
 def _check_admins(connection: sa.Connection) -> None:
-    admins = sa.and_(accounts.c.role == Role.ADMIN.value, accounts.c.is_active)
-    if connection.scalar(sa.select(sa.literal(1)).where(admins).limit(1)) is None:
+    if connection.scalar(sa.select(sa.literal(1)).where(_ADMINS).limit(1)) is None:
         raise Conflict("nobody would be left to look after the farm",
                        remedy="Make somebody else an admin first")  # fmt: skip
 

@@ -44,6 +44,7 @@ from .webhooks import insert_webhook
 
 _SHORTEST_PREFIX = 4
 _LONGEST_KEY = 200
+_MOVING = 0x5265656D  # the advisory lock on PostgreSQL
 _TURN = (jobs.c.priority.desc(), jobs.c.place, jobs.c.job_id)
 
 
@@ -228,6 +229,7 @@ class Jobs:
         )
         this = (jobs.c.job_id == job_id, jobs.c.status == JobStatus.QUEUED.value)
         with self._database.writing() as connection:
+            _move_alone(connection)
             queue = connection.scalar(sa.select(jobs.c.queue_name).where(*this))
             if queue is not None:
                 self._let_go_of_first(connection, queue)
@@ -245,6 +247,7 @@ class Jobs:
         job_id, other_id = _known(job_id), _known(other_id)
         queued = jobs.c.status == JobStatus.QUEUED.value
         with self._database.writing() as connection:
+            _move_alone(connection)
             other = connection.execute(
                 sa.select(jobs.c.priority, jobs.c.place, jobs.c.queue_name)
                 .where(jobs.c.job_id == other_id, queued)
@@ -338,6 +341,12 @@ class Jobs:
         query = sa.select(events).where(events.c.job_id == job_id).order_by(events.c.id)
         with self._database.reading() as connection:
             return [happening_of(row) for row in connection.execute(query)]
+
+
+def _move_alone(connection: sa.Connection) -> None:
+    """Until the transaction ends. PostgreSQL locks rows in any order: of two who move many, one would fail."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MOVING)))
 
 
 def read_job(connection: sa.Connection, job_id: str) -> Job:

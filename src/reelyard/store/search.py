@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +21,7 @@ from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, happening_of, job
 from .schema import compilation_results, events, job_attempts, job_items, jobs, profiles
 
 _SHORTEST_ID = 4
+_UTC = timedelta(0)
 
 
 class Search:
@@ -178,7 +178,7 @@ def _cursor(text: str, sort: Sort) -> list[Any]:
         for kind, value in zip(kinds, found[1:], strict=True):
             _check(kind, value)
         return found[1:]
-    except (ValueError, binascii.Error, LookupError) as error:
+    except (ValueError, ArithmeticError, LookupError, RecursionError) as error:
         raise RequestInvalid("that is no cursor of this list", field="cursor",
                              remedy="Leave it out to start from the beginning") from error  # fmt: skip
 
@@ -194,7 +194,7 @@ def _check(kind: Any, value: Any) -> None:
     elif isinstance(kind, sa.Text):
         if not isinstance(value, str) or "\0" in value or encoded(value) != value:
             raise ValueError("no text")
-    elif not isinstance(value, str) or datetime.fromisoformat(value).tzinfo is None:
+    elif not isinstance(value, str) or datetime.fromisoformat(value).utcoffset() != _UTC:
         raise ValueError("no time")
 
 
@@ -213,7 +213,7 @@ def _conditions(query: JobQuery) -> list[sa.ColumnElement[bool]]:
     if query.queue is not None:
         found.append(jobs.c.queue_name == query.queue.value)
     if query.worker is not None:
-        found.append(jobs.c.worker_id == query.worker)
+        found.append(jobs.c.worker_id == encoded(query.worker))
     if query.text:
         found.append(_says(query.text))
     if query.uses:

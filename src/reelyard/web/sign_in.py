@@ -1,0 +1,87 @@
+"""Signing in and out: plain forms, so that password managers work and a page needs no script for it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Annotated
+
+from fastapi import FastAPI, Form, Request
+from nicegui import ui
+from starlette.responses import RedirectResponse, Response
+
+from reelyard.domain.errors import NotSignedIn, TooManyRequests
+from reelyard.services.access import SESSION_SECONDS
+from reelyard.services.office import Office
+
+from .frame import ACCENT
+from .visitor import SESSION_COOKIE, Visitor
+
+_WORDS = {
+    "wrong": "That name and password don't go together.",
+    "often": "Too many tries. Wait a minute.",
+}
+
+
+def register(app: FastAPI, office: Office) -> None:
+    """The page, and the two places that its forms are sent to."""
+
+    @app.post("/sign-in", include_in_schema=False)
+    def sign_in(
+        request: Request,
+        username: Annotated[str, Form(max_length=200)],
+        password: Annotated[str, Form(max_length=400)],
+        to: Annotated[str, Form(max_length=400)] = "/",
+    ) -> Response:
+        address = request.client.host if request.client else ""
+        try:
+            secret = office.access.sign_in(username, password, address)
+        except (NotSignedIn, TooManyRequests) as error:
+            why = "wrong" if isinstance(error, NotSignedIn) else "often"
+            return RedirectResponse(f"/sign-in?why={why}", status_code=303)
+        answer = RedirectResponse(local(to), status_code=303)
+        answer.set_cookie(
+            SESSION_COOKIE, secret, max_age=SESSION_SECONDS, httponly=True, samesite="lax",
+            secure=request.url.scheme == "https",
+        )  # fmt: skip
+        return answer
+
+    @app.post("/sign-out", include_in_schema=False)
+    def sign_out(request: Request) -> Response:
+        with suppress(NotSignedIn):
+            office.access.sign_out(Visitor(office, request).principal())
+        answer = RedirectResponse("/sign-in", status_code=303)
+        answer.delete_cookie(SESSION_COOKIE)
+        return answer
+
+    @ui.page("/sign-in", title="Sign in · Reelyard")
+    def page(request: Request, to: str = "/", why: str = "") -> Response | None:
+        if office.access.is_open:
+            return RedirectResponse("/", status_code=303)
+        _form(Visitor(office, request), local(to), _WORDS.get(why, ""))
+        return None
+
+
+def _form(visitor: Visitor, to: str, wrong: str) -> None:
+    ui.colors(primary=ACCENT)
+    ui.dark_mode(visitor.prefers_dark)
+    with ui.column().classes("full-width items-center justify-center").style("min-height: 90vh"):
+        with ui.element("form").props("method=post action=/sign-in"):
+            with ui.card().classes("q-pa-lg").style("width: min(360px, 92vw); gap: 12px"):
+                ui.label("Reelyard").classes("text-h5 text-weight-bold")
+                ui.input("Name").props(
+                    "outlined dense name=username autocomplete=username autofocus required"
+                ).classes("full-width")
+                ui.input("Password").props(
+                    "outlined dense name=password type=password autocomplete=current-password required"
+                ).classes("full-width")
+                ui.element("input").props(f'type=hidden name=to value="{to}"')
+                if wrong:
+                    ui.label(wrong).classes("text-negative").props("role=alert")
+                ui.button("Sign in").props("no-caps unelevated type=submit").classes("full-width")
+
+
+def local(to: str) -> str:
+    """Where to go on, on this site only."""
+    is_path = to.startswith("/") and not to.startswith(("//", "/\\"))
+    plain = all(char.isalnum() or char in "/-_." for char in to)
+    return to if is_path and plain else "/"
