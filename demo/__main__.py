@@ -37,6 +37,7 @@ def main() -> int:
     if done.returncode == 0:
         film = max((OUT / "films").glob("*.mp4"), key=lambda path: path.stat().st_mtime)
         print(f"\nThe film: {film}\nIts report and contact sheet lie beside it.")
+        print("To work in the browser: .venv/bin/reelyard up, then open http://127.0.0.1:8080")
     if done.returncode == 0 and REAL.is_dir():
         print(CREDITS)
     return done.returncode
@@ -72,7 +73,9 @@ def _farm(environ: dict[str, str]) -> Iterator[None]:
     log = OUT / "up.log"
     print(f"$ reelyard up     (it writes to {log})", flush=True)
     with log.open("wb") as file:
-        up = subprocess.Popen([*_REELYARD, "up"], env=environ, stdout=file, stderr=file)
+        up = subprocess.Popen(
+            [*_REELYARD, "up", "--port", "0"], env=environ, stdout=file, stderr=file
+        )
     try:
         _wait_for_worker(up, environ, log)
         yield

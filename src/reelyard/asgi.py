@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ from reelyard.store.webhooks import Webhooks
 _LOG = logging.getLogger(__name__)
 _ENDS_WITHIN = 5
 _SWEEP_SECONDS = 1.0
+_TIDY_SECONDS = 3600.0
 _UPLOAD_RESERVE = 2_000_000_000  # bytes that uploads leave free on their disk
 
 
@@ -191,7 +193,7 @@ def serve(settings: Settings) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     site = Site(settings)
     check_address(settings, site.access)
-    listening = _listen(settings)
+    listening = listen(settings)
     server = _Server(site, listening)
     with ExitStack() as stack:
         stack.callback(listening.close)
@@ -203,7 +205,7 @@ def serve(settings: Settings) -> None:
         server.run()
 
 
-def _listen(settings: Settings) -> socket.socket:
+def listen(settings: Settings) -> socket.socket:
     """The socket, before anything else is begun: a port that is taken is said at once."""
     try:
         info = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
@@ -255,9 +257,14 @@ class _Server:
                 thread.join(_ENDS_WITHIN)
 
     def _sweep(self) -> None:
+        office, tidied = self._site.office, -_TIDY_SECONDS
         while not self._ended.wait(_SWEEP_SECONDS):
             try:
                 self._site.farm.sweep()
+                if time.monotonic() - tidied > _TIDY_SECONDS:
+                    tidied = time.monotonic()
+                    office.uploads.tidy()
+                    office.drafts.tidy()
             except ReelyardError as error:
                 _LOG.warning("%s", error)
             except Exception:  # noqa: BLE001 - it must not end the server

@@ -263,9 +263,10 @@ def up(
 
     settings = _listening(host, port)
     if server:
-        from reelyard.asgi import Site, check_address
+        from reelyard.asgi import Site, check_address, listen
 
         check_address(settings, Site(settings).access)
+        listen(settings).close()  # a port that is taken is said now, and not again and again
     run_all(settings, workers, with_server=server)
 
 

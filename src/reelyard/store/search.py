@@ -189,10 +189,11 @@ def _check(kind: Any, value: Any) -> None:
         if not isinstance(value, str) or job_id_of(value) != value:
             raise ValueError("no id")
     elif isinstance(kind, sa.Integer):
-        if type(value) is not int or abs(value) >= 1 << 62:
+        bits = 62 if isinstance(kind, sa.BigInteger) else 31
+        if type(value) is not int or abs(value) >= 1 << bits:
             raise ValueError("no number")
     elif isinstance(kind, sa.Text):
-        if not isinstance(value, str) or "\0" in value or encoded(value) != value:
+        if not isinstance(value, str) or "\0" in value or encoded(decoded(value)) != value:
             raise ValueError("no text")
     elif not isinstance(value, str) or datetime.fromisoformat(value).utcoffset() != _UTC:
         raise ValueError("no time")
