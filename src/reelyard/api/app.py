@@ -14,8 +14,11 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from starlette.responses import HTMLResponse
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, HTMLResponse
+from starlette.routing import compile_path
 
 from reelyard.domain.errors import NotFound
 from reelyard.services.office import Office
@@ -84,21 +87,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.hub.close()
 
 
+# Streams of events before jobs: a job is not called "events".
+_PARTS = (
+    events, jobs, queue, history, workers, library, drafts, templates, webhooks, people,
+)  # fmt: skip
+
+
 def _add_routes(app: FastAPI) -> None:
     api = APIRouter(prefix=PREFIX)
-    # Streams of events before jobs: a job is not called "events".
-    for part in (
-        events,
-        jobs,
-        queue,
-        history,
-        workers,
-        library,
-        drafts,
-        templates,
-        webhooks,
-        people,
-    ):
+    for part in _PARTS:
         api.include_router(part.router)
     app.include_router(api)
     app.include_router(health.router)
@@ -116,10 +113,32 @@ def _add_routes(app: FastAPI) -> None:
             swagger_favicon_url="/api/static/favicon.png",
         )
 
+    _answer_head(app)
+
     @app.api_route("/api/{path:path}", include_in_schema=False,
-                   methods=["GET", "POST", "PUT", "PATCH", "DELETE"])  # fmt: skip
+                   methods=["GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"])  # fmt: skip
     def nothing(path: str) -> None:
+        if allowed := _methods_at(app, f"/api/{path}"):
+            raise HTTPException(405, headers={"Allow": ", ".join(allowed)})
         raise NotFound("there is nothing at this address", remedy="/api lists all addresses")
+
+
+def _answer_head(app: FastAPI) -> None:
+    """Players and download managers ask for a file's size first."""
+    for route in [one for part in _PARTS for one in part.router.routes]:
+        if isinstance(route, APIRoute) and route.response_class is FileResponse:
+            app.add_api_route(PREFIX + route.path, route.endpoint, methods=["HEAD"],
+                              response_class=FileResponse, include_in_schema=False)  # fmt: skip
+
+
+def _methods_at(app: FastAPI, path: str) -> list[str]:
+    """The methods of an address that is there."""
+    return [
+        method.upper()
+        for template, operations in app.openapi()["paths"].items()
+        if compile_path(template)[0].match(path)
+        for method in operations
+    ]
 
 
 _OF_ALL = {

@@ -38,6 +38,7 @@ STATUSES: tuple[tuple[type[ReelyardError], int], ...] = (
     (errors.FarmUnavailable, 503),
 )
 _AGAIN_AFTER = 5
+_AWAY = "a part of the farm can't be reached just now; the server's log says which"
 
 
 class ProblemItem(BaseModel):
@@ -121,6 +122,8 @@ async def _reelyard(request: Request, error: Exception) -> JSONResponse:
         _LOG.warning("%s %s: %s", request.method, request.url.path, error)
     items = [item_of(one) for one in getattr(error, "problems", ())]
     detail = f"the job has {len(items)} problems" if len(items) > 1 else error.message
+    if isinstance(error, errors.FarmUnavailable):
+        detail = _AWAY  # where the database is, is nobody's business out there
     return problem(request, status, error.code, detail, error.remedy,
                    getattr(error, "field", None), items, _headers(error, status))  # fmt: skip
 

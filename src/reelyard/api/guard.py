@@ -15,6 +15,8 @@ from limits.strategies import FixedWindowRateLimiter
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
+from reelyard.domain.errors import FarmUnavailable
+
 from .errors import MEDIA_TYPE
 
 Scope = MutableMapping[str, Any]
@@ -24,7 +26,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LARGEST_BODY = 10_000_000
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
-_UPLOADS = ("/api/v1/library/uploads/", "/_nicegui/client/")
+_UPLOADS = "/api/v1/library/uploads/"
+_BY_TOKEN = ("/api/", "/metrics")  # only there does the Authorization header say who asks
+_AGAIN_AFTER = {429: b"60", 503: b"5"}
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -69,11 +73,17 @@ class Guard:
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str, str] | None:
         """Why a request is turned away: status, code, detail, remedy."""
-        has_token = "authorization" in headers
+        path = str(scope.get("path", ""))
+        has_token = "authorization" in headers and path.startswith(_BY_TOKEN)
         if not has_token and not is_same_site(scope, headers):
             return (403, "other_site", "this request comes from another site's page",
                     "Use the pages of this server, or a token")  # fmt: skip
-        if not has_token and not is_local_name(headers.get("host", "")) and self._is_open():
+        try:
+            is_strange = not has_token and not is_local_name(headers.get("host", ""))
+            is_closed_to_them = is_strange and self._is_open()
+        except FarmUnavailable as error:
+            return (503, error.code, "nobody can be let in right now", "Try again in a moment")
+        if is_closed_to_them:
             return (403, "not_local", "while nobody has an account, only this machine is let in",
                     "Open it as 127.0.0.1 or localhost, or add an account")  # fmt: skip
         if self._rate is not None and not self._limiter.hit(self._rate, _address(scope)):
@@ -113,11 +123,9 @@ class Guard:
 
 def is_local_name(host: str) -> bool:
     """Whether a Host header names this machine itself: a page of another site can't have itself called so."""
-    name = urlsplit(f"//{host}").hostname or "" if host.isascii() else ""
-    if name == "localhost":
-        return True
     try:
-        return ipaddress.ip_address(name).is_loopback
+        name = urlsplit(f"//{host}").hostname or "" if host.isascii() else ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
 
@@ -158,7 +166,7 @@ async def _refuse(
         "field": None, "problems": [],
     }  # fmt: skip
     headers = [(b"content-type", MEDIA_TYPE.encode()), *_HEADERS]
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        headers.append((b"retry-after", b"60"))
+    if status in _AGAIN_AFTER:
+        headers.append((b"retry-after", _AGAIN_AFTER[status]))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": json.dumps(document).encode()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
@@ -42,6 +43,18 @@ class PageOut(BaseModel, Generic[T]):
     cursor: str | None = None
 
 
+def _storable(value: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValueError for what no database keeps: half characters, zero bytes, endless numbers."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    text.encode()
+    if "\\u0000" in text.replace("\\\\", ""):
+        raise ValueError("holds a zero byte")
+    return value
+
+
+Metadata = Annotated[dict[str, Any], AfterValidator(_storable)]
+
+
 class HookIn(Strict):
     """An address to be told of this one job. Without a secret it gets one of its own."""
 
@@ -58,7 +71,7 @@ class SubmissionIn(JobDocument):
 
     items: Annotated[list[ItemDocument], Field(min_length=1)]
     priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] = NORMAL_PRIORITY
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
     webhook: HookIn | None = None
 
 
@@ -66,7 +79,7 @@ class Extras(Strict):
     """What comes with a job's document; checked before the document is."""
 
     priority: Annotated[int, Field(ge=LOWEST_PRIORITY, le=HIGHEST_PRIORITY)] = NORMAL_PRIORITY
-    metadata: dict[str, Any] | None = None
+    metadata: Metadata | None = None
     webhook: HookIn | None = None
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from reelyard.domain.access import Principal
 from reelyard.domain.errors import DatabaseUnavailable
 from reelyard.domain.farm import JobState
+from reelyard.domain.lifecycle import Event, JobStatus, target
 from reelyard.store.feed import Feed, Numbered
 
 _LOG = logging.getLogger(__name__)
@@ -204,12 +205,19 @@ def told(one: Numbered) -> LiveEvent | None:
         "worker_id": happening.worker_id,
         "actor": happening.actor,
         "message": happening.message,
-        "status": one.status,
+        "status": _led_to(happening.what),
     }
     kind = "worker" if happening.job_id is None else "job"
     return LiveEvent(
         kind=kind, data=data, number=one.number, job_id=happening.job_id, owner=one.owner
     )
+
+
+def _led_to(what: str) -> JobStatus | None:
+    """The status that this left the job in; None where it changed none."""
+    if what == "submit":
+        return JobStatus.QUEUED
+    return target(Event(what)) if what in set(Event) else None
 
 
 def progress(state: JobState) -> LiveEvent:

@@ -22,7 +22,6 @@ class Numbered:
     number: int
     happening: Happening
     owner: str | None
-    status: JobStatus | None
 
 
 class Feed:
@@ -56,7 +55,7 @@ class Feed:
         if user_id is not None:
             conditions.append(jobs.c.user_id == user_id)
         query = (
-            sa.select(*events.c, jobs.c.user_id, jobs.c.status)
+            sa.select(*events.c, jobs.c.user_id)
             .select_from(events.outerjoin(jobs, jobs.c.job_id == events.c.job_id))
             .where(*conditions)
             .order_by(events.c.id)
@@ -64,10 +63,7 @@ class Feed:
         )
         with self._database.reading() as connection:
             return [
-                Numbered(
-                    row.id, happening_of(row), row.user_id,
-                    None if row.status is None else JobStatus(row.status),
-                )
+                Numbered(row.id, happening_of(row), row.user_id)
                 for row in connection.execute(query)
             ]  # fmt: skip
 

@@ -61,7 +61,7 @@ class _Password:
         text = "You are signed out everywhere, here too, and sign in with the new one."
         with section("Change your password", text):
             with ui.element("div").classes("ry-form"):
-                self._old = password_field("The password you have now", "password-old")
+                self._old = password_field("Current password", "password-old")
                 self._old.props("autocomplete=current-password")
                 self._new = password_field("New password", "password-new")
                 self._again = password_field("The new one again", "password-again")

@@ -13,7 +13,7 @@ from reelyard.domain.errors import printable
 from .job_look import tagged
 
 ADMIN_CSS = """
-.ry-arow { display: flex; align-items: center; gap: 4px 14px; width: 100%; padding: 8px 12px; flex-wrap: wrap;
+.ry-arow { display: flex; align-items: center; gap: 4px 14px; width: 100%; padding: 8px 0; flex-wrap: wrap;
   border-bottom: 1px solid var(--ry-line); min-height: 52px; }
 .ry-arow:last-child { border-bottom: 0; } .ry-arow > * { min-width: 0; }
 .ry-main { flex: 1 1 220px; } .ry-mid { flex: 0 1 150px; } .ry-acts { display: flex; gap: 2px; flex-wrap: wrap; }

@@ -62,7 +62,7 @@ class Tokens:
         with row("token-row", faded=bool(state)):
             whose = f"{one.username} · " if self._everybody else ""
             cell(one.name, f"{whose}{one.hint}… · {', '.join(one.scopes)}")
-            cell(f"Used {ago(one.used_at)}", _ends(one), "ry-mid text-caption")
+            cell(_used(one), _ends(one), "ry-mid text-caption")
             if state:
                 tag(state, "bad")
             else:
@@ -92,15 +92,16 @@ class Tokens:
             days = ui.select(_DAYS, label="It works for", value=90)
             tagged(days.props("outlined dense options-dense"), "token-days")
         make = ui.button("Make a token", icon="vpn_key")
-        make.on_click(lambda: self._make(name.value, scopes.value, days.value or None))
+        make.on_click(lambda: self._make(name, scopes.value, days.value or None))
         tagged(make.props("unelevated no-caps"), "token-make")
 
-    async def _make(self, name: str, scopes: Collection[Scope], days: int | None) -> None:
+    async def _make(self, name: ui.input, scopes: Collection[Scope], days: int | None) -> None:
         with self._home:
             made = await self._visitor.do(
-                lambda who: self._access.add_token(who, name, scopes, days)
+                lambda who: self._access.add_token(who, name.value or "", scopes, days)
             )
             if made is not None:
+                name.set_value("")
                 await show_secret(f"Token {printable(made[1].name)}", made[0], _USE)
         await self.show()
 
@@ -111,6 +112,10 @@ def _state(one: ApiToken) -> str:
         return "Revoked"
     is_over = one.expires_at is not None and one.expires_at <= datetime.now(UTC)
     return "Expired" if is_over else ""
+
+
+def _used(one: ApiToken) -> str:
+    return "Never used" if one.used_at is None else f"Used {ago(one.used_at)}"
 
 
 def _ends(one: ApiToken) -> str:

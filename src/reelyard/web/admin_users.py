@@ -63,9 +63,7 @@ class Users:
     def _row(self, one: Account) -> None:
         with row("user-row", faded=not one.is_active) as element:
             element.props["data-user"] = printable(one.username)
-            cell(
-                one.username, f"Signed in {ago(one.signed_in_at)} · added {one.created_at:%Y-%m-%d}"
-            )
+            cell(one.username, f"{_seen(one)} · added {one.created_at:%Y-%m-%d}")
             tag("May sign in" if one.is_active else "Shut out", "" if one.is_active else "bad")
             role = ui.select(
                 {role: role.capitalize() for role in Role}, value=one.role,
@@ -150,6 +148,10 @@ class Users:
         with self._home:
             await self._visitor.do(call, said)
         await self.show()
+
+
+def _seen(one: Account) -> str:
+    return "Never signed in" if one.signed_in_at is None else f"Signed in {ago(one.signed_in_at)}"
 
 
 async def _ask_password(name: str) -> str:

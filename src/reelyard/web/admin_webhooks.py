@@ -92,21 +92,24 @@ class Hooks:
             everybody.set_visibility(sees_all)
             tagged(everybody, "webhook-everybody")
         make = ui.button("Make a webhook", icon="add_link")
-        make.on_click(
-            lambda: self._make(url.value, events.value, channel.value, bool(everybody.value))
-        )
+        make.on_click(lambda: self._make(url, events.value, channel.value, bool(everybody.value)))
         tagged(make.props("unelevated no-caps"), "webhook-make")
 
     async def _make(
-        self, url: str, events: Collection[WebhookEvent], channel: str, everybody: bool
+        self, url: ui.input, events: Collection[WebhookEvent], channel: str, everybody: bool
     ) -> None:
         with self._home:
             made = await self._visitor.do(
                 lambda who: self._webhooks.create(
-                    who, url.strip(), events, channel.strip() or None, everybody
+                    who,
+                    (url.value or "").strip(),
+                    events,
+                    (channel or "").strip() or None,
+                    everybody,
                 )
             )
             if made is not None:
+                url.set_value("")
                 await show_secret("The webhook's secret", made.secret, _USE)
         await self.show()
 

@@ -24,7 +24,7 @@ from .compose_edit import RowEditor, SelectionBar
 from .compose_finder import Finder
 from .compose_list import Compilation, row_of_clip
 from .compose_look import CSS
-from .compose_page import Page, button, element, set_prop
+from .compose_page import Page, button, element, set_prop, set_text
 from .compose_paste import PasteDialog, UploadDialog
 from .compose_rows import RowList, note, type_of
 from .compose_settings import SettingsForm
@@ -63,6 +63,7 @@ class Compose:
         self._page = page
         self._editor: tuple[int, RowEditor, ui.element] | None = None
         self._last_picked: int | None = None
+        self._tabs: dict[str, ui.element] = {}
         page.refresh = self._refresh
         page.show_findings = self._show_findings
         self._dialogs()
@@ -93,6 +94,7 @@ class Compose:
             for name, label in (("find", "Find clips"), ("list", "The list")):
                 made = element("button", "ry-pane-tab", label, type="button", role="tab")
                 made.props.update({"data-testid": f"pane-{name}", "data-name": name})
+                self._tabs[name] = made
                 made.mark(f"pane-{name}").on("click", partial(self._show_pane, name), args=[])
 
     def _show_pane(self, name: str) -> None:
@@ -116,8 +118,12 @@ class Compose:
             ui.space()
             self._undo = button("Undo", "undo", self._page.bench.undo, "undo", flat="yes")
             self._redo = button("Redo", "redo", self._page.bench.redo, "redo", flat="yes")
+            for made, name in ((self._undo, "Undo"), (self._redo, "Redo")):
+                made.classes("ry-short").props["aria-label"] = name
             self._templates = Templates(self._page)
-            button("Start over", "restart_alt", self._start_over, "start-over", flat="yes")
+            again = button("Start over", "restart_alt", self._start_over, "start-over", flat="yes")
+            again.classes("ry-short").props["aria-label"] = "Start over"
+            again.props["title"] = "Start over: an empty list"
         self._settings = SettingsForm(self._page)
         self._own = element("div", "ry-notes", role="status")
         self._draft = DraftPanel(self._page)
@@ -278,6 +284,8 @@ class Compose:
             if made.enabled != bool(what):
                 made.set_enabled(bool(what))
             set_prop(made, "title", f"{word}: {what}" if what else f"{word}: nothing")
+        count = len(bench.now.rows)
+        set_text(self._tabs["list"], f"The list ({count})" if count else "The list")
         self._bar.show(self._checker)
 
     def _show_checked(self) -> None:

@@ -144,12 +144,8 @@ def _said(draft: Draft) -> str:
         rest = f"; the film has {clock(more)} more" if more >= 1 else ""
         return f"Draft of {clock(draft.seconds)}{rest}"
     if draft.status is DraftStatus.FAILED:
-        count = len(draft.problems)
-        return (
-            f"There is no draft: {count} problems, beside their items"
-            if count
-            else f"There is no draft: {draft.message}"
-        )
+        why = "its problems are beside their items" if draft.problems else draft.message
+        return f"There is no draft: {why}"
     if draft.status is DraftStatus.CANCELLED:
         return "The draft was cancelled"
     if draft.status is DraftStatus.WAITING:

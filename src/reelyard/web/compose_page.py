@@ -32,6 +32,8 @@ FIELDS = {
     "items": "List",
 }
 
+_GOES_ON = frozenset(("is", "has", "holds", "can't", "does", "must", "should"))
+
 
 @dataclass(slots=True)
 class Page:
@@ -84,7 +86,8 @@ class Page:
 def sentence(problem: Problem) -> str:
     """A problem as a row says it, with what to do."""
     name = FIELDS.get(problem.field or "", problem.field or "")
-    message = f"{name} {problem.message}" if name else problem.message
+    goes_on = problem.message.partition(" ")[0] in _GOES_ON
+    message = f"{name}{'' if goes_on else ':'} {problem.message}" if name else problem.message
     text = f"{message.rstrip('.')}. {problem.remedy.rstrip('.')}."
     return text[:1].upper() + text[1:]
 

@@ -68,7 +68,7 @@ class RowView:
         with self.root:
             self._handle_and_box()
             self._image = element("img", "ry-row-thumb", loading="lazy", alt="")
-            with element("div", "ry-row-main") as self._main:
+            with element("div", "ry-row-main"):
                 self._name = element("button", "ry-row-name", row.name, type="button")
                 self._name.props["data-act"] = "open"
                 self._said = element("div", "ry-row-said ry-dim", "")
@@ -106,8 +106,8 @@ class RowView:
             return
         self._problems = problems
         if self._notes is None:
-            with self._main:
-                self._notes = element("div", "ry-notes", role="status")
+            with self.root:
+                self._notes = element("div", "ry-notes ry-row-notes", role="status")
         self._notes.clear()
         with self._notes:
             for one in problems:

@@ -69,16 +69,17 @@ class _Page:
         ):
             with ui.tab_panel("Jobs").style("padding: 8px 0 0; gap: 12px"):
                 self._filters = Filters(wanted, channels, workers, sees_all, self._changed)
-                self._csv_link(wanted)
                 self.rows = Rows(visitor)
+                with self.rows.head:
+                    self._csv_link(wanted)
             with ui.tab_panel("Figures").style("padding: 8px 0 0; gap: 16px"):
                 self._figures = Figures(visitor)
 
     def _csv_link(self, wanted: Wanted) -> None:
-        with ui.row().classes("items-center full-width").style("gap: 8px"):
-            self._csv = ui.link("Results as CSV", wanted.csv_address()).props("download")
-            tagged(self._csv, "history-csv")
-            ui.label("of the channel and the days chosen").classes("ry-dim text-caption")
+        ui.space()
+        self._csv = ui.link("Results as CSV", wanted.csv_address()).props("download")
+        tagged(self._csv, "history-csv")
+        ui.label("of this channel and these days").classes("ry-dim text-caption")
 
     async def show(self) -> None:
         await self.rows.show(self._filters.wanted)

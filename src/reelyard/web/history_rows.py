@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from nicegui import ui
 
-from reelyard.domain.errors import JobUnknown, printable
+from reelyard.domain.errors import JobUnknown, ReelyardError, printable
 from reelyard.domain.farm import JobState
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.query import JobQuery, Page
@@ -95,11 +95,9 @@ class Rows:
         self._cursor: str | None = None
         self._rows: dict[str, Row] = {}
         self._turn = 0
-        self._said = ui.label().classes("ry-dim text-caption").props("role=status aria-live=polite")
-        tagged(self._said, "history-count")
-        self._new = ui.button("There are new jobs: show them", icon="arrow_upward")
-        self._new.props("flat no-caps dense").on_click(lambda: self.show(self._wanted))
-        tagged(self._new, "history-new").set_visibility(False)
+        self.head = ui.row().classes("items-center full-width").style("min-height: 36px")
+        with self.head:
+            self._heading()
         with ui.card().classes("ry-card").style("padding: 0; gap: 0; min-height: 220px"):
             _heads()
             self._box = ui.column().classes("full-width").style("gap: 0")
@@ -107,6 +105,14 @@ class Rows:
         self._more = ui.button("More", icon="expand_more", on_click=self.more)
         self._more.props("outline no-caps").classes("self-center")
         tagged(self._more, "history-more").set_visibility(False)
+
+    def _heading(self) -> None:
+        """How many there are. What comes and goes has its place here, so that the rows stay."""
+        self._said = ui.label().classes("ry-dim text-caption").props("role=status aria-live=polite")
+        tagged(self._said, "history-count")
+        self._new = ui.button("There are new jobs: show them", icon="arrow_upward")
+        self._new.props("flat no-caps dense").on_click(lambda: self.show(self._wanted))
+        tagged(self._new, "history-new").set_visibility(False)
 
     async def show(self, wanted: Wanted) -> None:
         """The first page of what is wanted. Of two searches at a time the later one counts."""
@@ -149,6 +155,9 @@ class Rows:
             gone = self._rows.pop(job_id, None)
             if gone is not None:
                 gone.root.delete()
+            return
+        except ReelyardError as error:
+            self._said.set_text(f"This is not up to date: {printable(error.message)}")
             return
         row = self._rows.get(job_id)
         if row is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -10,16 +11,18 @@ from nicegui import ui
 from nicegui.element import Element
 
 from reelyard.domain.errors import printable
-from reelyard.domain.farm import SegmentRow
+from reelyard.domain.farm import JobState, SegmentRow
 from reelyard.domain.job import Item, ItemType
+from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.timeline import FRAME_RATE
 
-from .job_look import clip_picture, file_name, tagged
+from .job_look import clip_picture, file_name, sentence, tagged
 from .job_read import JobView, timed_items
 from .words import clock
 
 _MOST_ITEMS = 100
 _MOST_CELLS = 40
+_SAYS = re.compile(r"item (?P<place>\d{1,6})\b.*?: (?P<what>.+)")
 _TYPES = {
     ItemType.INTRO: "Intro",
     ItemType.VIDEO: "Video",
@@ -33,6 +36,7 @@ ITEMS_CSS = """
   grid-template-columns: 28px 80px minmax(0, 1.3fr) 96px 64px minmax(0, 1fr); border-top: 1px solid var(--ry-line); }
 .ry-item:first-child { border-top: none; } .ry-item .ry-thumb { width: 80px; }
 .ry-item.can-seek { cursor: pointer; } .ry-item.can-seek:hover { background: var(--ry-soft); }
+.ry-wrong { color: #b3261e; } body.body--dark .ry-wrong { color: #ff8a80; }
 .ry-cells { display: flex; gap: 2px; align-items: center; flex-wrap: wrap; }
 .ry-cell { height: 14px; min-width: 6px; flex: 0 1 auto; border-radius: 2px; background: #2f6fed; display: inline-block; }
 .ry-cell.is-cached { background: #2e9e5b; background-image: repeating-linear-gradient(135deg, transparent 0 3px,
@@ -40,7 +44,8 @@ ITEMS_CSS = """
 @media (max-width: 700px) {
   .ry-item { grid-template-columns: 22px 64px minmax(0, 1fr) auto; column-gap: 8px; }
   .ry-item .ry-thumb { width: 64px; } .ry-item-length { display: none; }
-  .ry-item .ry-cells { grid-column: 1 / -1; padding-top: 4px; }
+  .ry-item .ry-wrong { color: #b3261e; } body.body--dark .ry-wrong { color: #ff8a80; }
+.ry-cells { grid-column: 1 / -1; padding-top: 4px; }
 }
 """
 
@@ -52,6 +57,7 @@ class Items:
         self._seek = seek
         self._timed = timed_items(view.report)
         self._pieces = _by_item(view.detail.segments)
+        self._wrong = _wrong(view.detail.state)
         items = view.detail.job.items
         with ui.card().classes("ry-card q-pa-md").style("gap: 6px") as card:
             with ui.row().classes("items-center full-width").style("gap: 12px"):
@@ -84,7 +90,7 @@ class Items:
         with ui.element("div").classes("ry-item") as row:
             ui.label(str(item.position)).classes("ry-mono ry-dim text-right")
             _thumb(item)
-            _what(item, timed)
+            _what(item, timed, self._wrong.get(item.position))
             self._start(item, row, start)
             ui.label(clock(_length(item, timed))).classes("ry-mono ry-item-length")
             _cells(self._pieces.get(item.position, []))
@@ -114,13 +120,24 @@ def _thumb(item: Item) -> None:
         ui.icon("movie", size="20px", color="grey-6").props("aria-hidden=true")
 
 
-def _what(item: Item, timed: Mapping[str, Any]) -> None:
+def _wrong(state: JobState) -> Mapping[int, str]:
+    """What a failed job says of its items: it names them by their places."""
+    if state.status is not JobStatus.FAILED or not state.error_message:
+        return {}
+    found = (_SAYS.match(line) for line in state.error_message.splitlines())
+    return {int(one["place"]): one["what"] for one in found if one is not None}
+
+
+def _what(item: Item, timed: Mapping[str, Any], wrong: str | None) -> None:
     name = printable(file_name(item.path) or item.named)
     with ui.column().style("gap: 0; min-width: 0"):
         label = ui.label(name).classes("ry-line full-width")
         label.props["title"] = printable(item.path or item.named)
         words = [_TYPES[item.item_type], *_extras(item)]
         ui.label(" · ".join(words)).classes("ry-dim text-caption ry-line full-width")
+        if wrong is not None:
+            said = ui.label(sentence(printable(wrong))).classes("text-caption ry-plain ry-wrong")
+            tagged(said, "item-wrong")
         for note in timed.get("notes", []):
             ui.label(printable(str(note))).classes("text-caption ry-dim ry-plain")
 

@@ -88,9 +88,8 @@ def _title(happening: Happening) -> str:
 
 def _said(happening: Happening) -> str:
     lines = [printable(line) for line in happening.message.splitlines() if line.strip()]
-    text = "\n".join(lines)
-    says_more = happening.what not in _BY_WORKER and text not in ("", "cancelled", "queued again")
-    return sentence(text) if says_more else ""
+    says_more = happening.what not in _BY_WORKER and lines not in (["cancelled"], ["queued again"])
+    return "\n".join(map(sentence, lines)) if says_more else ""
 
 
 def _try(number: int, attempt: Attempt) -> str:

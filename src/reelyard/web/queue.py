@@ -24,6 +24,7 @@ from .queue_ended import ENDED_CSS, EndedJobs
 from .queue_list import QueueList
 from .queue_read import Snapshot, read
 from .queue_row import ROW_CSS
+from .queue_running import RunningJobs
 from .visitor import Visitor, visitor_of
 from .words import span
 
@@ -78,6 +79,7 @@ class QueuePage:
             self._heard_by_few = ui.label().classes("ry-unseen").props("role=status")
             self._trouble = ui.column().classes("full-width")
             cards = ui.element("div").classes("ry-queues")
+            self._running = RunningJobs(actions)
             lists = ui.column().classes("full-width").style("gap: 16px")
             self._empty = ui.column().classes("full-width")
             for queue in Queue:
@@ -99,6 +101,7 @@ class QueuePage:
         self._is_stale = False
         self._summary.set_text(_summary(snapshot))
         self._empty.set_visibility(snapshot.is_idle)
+        self._running.update(snapshot.running, is_idle=snapshot.is_idle)
         for view in snapshot.whole.queues:
             self._lists[view.queue].update(view, snapshot)
         self._ended.update(snapshot.ended)
@@ -130,8 +133,7 @@ class QueuePage:
             if event.kind != "progress":
                 self._is_stale = True
                 continue
-            for one in self._lists.values():
-                one.progress(event.data)
+            self._running.progress(event.data)
 
     async def _look(self) -> None:
         for one in self._lists.values():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from nicegui import ui
 from nicegui.element import Element
@@ -17,7 +16,7 @@ from reelyard.services.office import Office
 from .job_actions import JobActions
 from .job_look import tagged
 from .queue_card import QueueCard
-from .queue_read import MOST_ROWS, NAMES, Snapshot, hidden, unheard
+from .queue_read import MOST_ROWS, NAMES, Snapshot, rest_words, unheard
 from .queue_row import Row
 from .visitor import Visitor
 
@@ -62,11 +61,9 @@ class QueueList:
                 title = ui.label(NAMES[self.queue]).classes("text-subtitle1 text-weight-medium")
                 title.props("role=heading aria-level=2")
                 ui.label(self.queue.value).classes("ry-dim text-caption")
-            self._running = ui.column().classes("ry-rows")
             self._waiting = ui.column().classes("ry-rows")
             self._more = ui.label().classes("ry-dim text-caption q-pt-sm ry-mono")
         tagged(self._box, "queue-list").props["data-queue"] = self.queue.value
-        tagged(self._running, "running")
         tagged(self._waiting, "waiting")
         tagged(self._more, "queue-more")
         if self._can_order:
@@ -124,11 +121,6 @@ class QueueList:
 
     # What is shown
 
-    def progress(self, data: dict[str, Any]) -> None:
-        row = self._rows.get(data["job_id"])
-        if row is not None:
-            row.progress(data)
-
     def update(self, view: QueueView, snapshot: Snapshot) -> None:
         silent = unheard(self.queue, snapshot.workers)
         self._card.update(view, silent)
@@ -137,39 +129,36 @@ class QueueList:
         waiting = snapshot.waiting(self.queue)
         shown = self._shown = waiting[:MOST_ROWS]
         self._order = [one.state.job_id for one in waiting]
-        running = snapshot.running(self.queue)
-        self._box.set_visibility(bool(running or waiting))
-        present = {one.state.job_id for one in (*running, *shown)}
+        self._box.set_visibility(view.waiting > 0)
+        present = {one.state.job_id for one in shown}
         for job_id in [one for one in self._rows if one not in present]:
             self._rows.pop(job_id).root.delete()
-        self._fill(self._running, running)
         self.fill()
-        more = hidden(view, len(shown))
-        self._more.set_visibility(more > 0)
-        self._more.set_text(f"and {more} more job{'s' if more != 1 else ''} in this queue")
+        rest = rest_words(view, len(shown))
+        self._more.set_visibility(bool(rest))
+        self._more.set_text(rest)
 
     def fill(self) -> None:
         """Show the jobs that wait: so many new ones at a time."""
-        self.is_whole = self._fill(self._waiting, self._shown)
-
-    def _fill(self, container: Element, lines: Sequence[Line]) -> bool:
         new = 0
-        for place, line in enumerate(lines):
+        for place, line in enumerate(self._shown):
             row = self._rows.get(line.state.job_id)
             if row is not None:
                 row.update(line, self._held_up)
             elif new == _AT_A_TIME:
-                return False
+                self.is_whole = False
+                return
             else:
                 new += 1
-                row = self._new(container, line)
-            children = container.default_slot.children
+                row = self._new(line)
+            children = self._waiting.default_slot.children
             if place >= len(children) or children[place] is not row.root:
-                row.root.move(container, place)
-        return True
+                row.root.move(self._waiting, place)
+        self.is_whole = True
 
-    def _new(self, container: Element, line: Line) -> Row:
-        with container:
-            row = Row(line, self._actions, self._can_order, self.step, self._held_up)
+    def _new(self, line: Line) -> Row:
+        step = self.step if self._can_order else None
+        with self._waiting:
+            row = Row(line, self._actions, step, self._held_up)
         self._rows[row.job_id] = row
         return row

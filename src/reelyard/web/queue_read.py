@@ -12,11 +12,13 @@ from reelyard.domain.farm import JobState, Worker
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.domain.query import JobQuery, Sort
 from reelyard.domain.routing import Queue
-from reelyard.services.desk import ENDED, Line, QueueView, Whole
+from reelyard.services.desk import Line, QueueView, Whole
 from reelyard.services.office import Office
 
+from .job_actions import CAN_RETRY
+
 MOST_ROWS = 100
-_MOST_ENDED = 12
+_MOST_ENDED = 6  # of films, and of what failed or was cancelled
 _JUST_NOW = timedelta(hours=1)
 _ORDERS = {
     Order.PAUSE: "is paused",
@@ -42,28 +44,35 @@ class Snapshot:
     def is_idle(self) -> bool:
         return not any(view.waiting or view.running for view in self.whole.queues)
 
-    def running(self, queue: Queue) -> Sequence[Line]:
-        return self._lines(queue, JobStatus.PROCESSING)
+    @property
+    def running(self) -> Sequence[Line]:
+        return [one for one in self.whole.lines if one.state.status is JobStatus.PROCESSING]
 
     def waiting(self, queue: Queue) -> Sequence[Line]:
-        return self._lines(queue, JobStatus.QUEUED)
-
-    def _lines(self, queue: Queue, status: JobStatus) -> Sequence[Line]:
-        lines = self.whole.lines
-        return [one for one in lines if one.state.queue is queue and one.state.status is status]
+        waiting = (one for one in self.whole.lines if one.state.status is JobStatus.QUEUED)
+        return [one for one in waiting if one.state.queue is queue]
 
 
 def read(office: Office, who: Principal) -> Snapshot:
     """Raises ReelyardError."""
-    ended = office.jobs.list(
-        who, JobQuery(statuses=ENDED, sort=Sort.LAST_DONE, limit=_MOST_ENDED)
-    ).rows
-    since = datetime.now(UTC) - _JUST_NOW
     return Snapshot(
         whole=office.jobs.whole(who),
-        ended=[one for one in ended if one.completed_at and one.completed_at >= since],
+        ended=_ended(office, who),
         workers=[one.worker for one in office.workers.list(who)],
     )
+
+
+def _ended(office: Office, who: Principal) -> Sequence[JobState]:
+    """What ended within the hour, the last first; many films don't crowd out what went wrong."""
+    since = datetime.now(UTC) - _JUST_NOW
+    found = []
+    for statuses in ((JobStatus.COMPLETED,), CAN_RETRY):
+        query = JobQuery(statuses=statuses, sort=Sort.LAST_DONE, limit=_MOST_ENDED)
+        for state in office.jobs.list(who, query).rows:
+            if state.completed_at is not None and state.completed_at >= since:
+                found.append((state.completed_at, state))
+    found.sort(key=lambda one: one[0], reverse=True)
+    return [state for _, state in found]
 
 
 def unheard(queue: Queue, workers: Sequence[Worker]) -> tuple[str, str | None] | None:
@@ -81,6 +90,10 @@ def _why(worker: Worker) -> str:
     return "is in quarantine" if worker.quarantine else _ORDERS.get(worker.order, "takes none")
 
 
-def hidden(view: QueueView, shown: int) -> int:
-    """How many more wait than are shown."""
-    return max(0, view.waiting - shown)
+def rest_words(view: QueueView, shown: int) -> str:
+    """How many more wait than are shown; empty where all are."""
+    more = view.waiting - shown
+    if more <= 0:
+        return ""
+    jobs = f"{more} more job{'s' if more != 1 else ''}" if shown else f"{more} jobs"
+    return f"and {jobs} in this queue" if shown else f"{jobs} of others or further back wait here"

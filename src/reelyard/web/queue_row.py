@@ -22,7 +22,6 @@ ROW_CSS = """
   grid-template-columns: 28px 96px minmax(0, 1fr) 250px 150px 80px;
   grid-template-areas: "grip thumb main state time acts"; border-top: 1px solid var(--ry-line); }
 .ry-rows > .ry-row:first-child { border-top: none; }
-.ry-rows:not(:empty) + .ry-rows > .ry-row:first-child { border-top: 1px solid var(--ry-line); }
 .ry-row .ry-thumb { width: 96px; grid-area: thumb; }
 .ry-row-main { grid-area: main; min-width: 0; } .ry-row-state { grid-area: state; min-width: 0; }
 .ry-row-time { grid-area: time; min-width: 0; } .ry-row-acts { grid-area: acts; }
@@ -34,28 +33,29 @@ ROW_CSS = """
 @media (max-width: 900px) {
   .ry-row { grid-template-columns: 24px 72px minmax(0, 1fr) auto; row-gap: 6px; column-gap: 8px;
     grid-template-areas: "grip thumb main acts" "state state state state" "time time time time"; }
-  .ry-rows:not(:empty) + .ry-rows > .ry-row:first-child { border-top: 1px solid var(--ry-line); }
-.ry-row .ry-thumb { width: 72px; }
-  .ry-row-time { display: flex; gap: 12px; justify-content: space-between; }
+  .ry-row .ry-thumb { width: 72px; }
+  .ry-row-time { flex-direction: row; align-items: baseline; justify-content: space-between; }
+  .ry-row-time > * { width: auto; }
 }
 """
 
 
+Step = Callable[[str, int], Awaitable[None]]
+
+
 class Row:
-    """A line of the list. ``can_order``: whether the visitor may put the queue in order."""
+    """A line of a list. ``step`` moves it up or down; None where the visitor may not, or it runs."""
 
     def __init__(
         self,
         line: Line,
         actions: JobActions,
-        can_order: bool,
-        step: Callable[[str, int], Awaitable[None]],
+        step: Step | None = None,
         held_up: str = "",
     ) -> None:
         self.job_id = line.state.job_id
         self.line = line
         self._actions = actions
-        self._can_order = can_order
         self._step = step
         self._bar: Bar | None = None
         self._menu: ui.menu | None = None
@@ -94,14 +94,15 @@ class Row:
         grip.props["aria-label"] = (
             f"Move {printable(self.line.state.channel_name)}: arrow up, arrow down, Home for the front"
         )
-        if not self._can_order:
+        step = self._step
+        if step is None:
             return
-        grip.on("keydown.up.prevent", lambda: self._move_by_key(grip, -1))
-        grip.on("keydown.down.prevent", lambda: self._move_by_key(grip, 1))
+        grip.on("keydown.up.prevent", lambda: self._move_by_key(grip, step, -1))
+        grip.on("keydown.down.prevent", lambda: self._move_by_key(grip, step, 1))
         grip.on("keydown.home.prevent", lambda: self._actions.to_front(self.line.state))
 
-    async def _move_by_key(self, grip: Element, by: int) -> None:
-        await self._step(self.job_id, by)
+    async def _move_by_key(self, grip: Element, step: Step, by: int) -> None:
+        await step(self.job_id, by)
         grip.run_method("focus")
 
     def _make_buttons(self) -> None:
@@ -124,10 +125,11 @@ class Row:
         with self._menu:
             ui.menu_item("Open the job", lambda: ui.navigate.to(f"/jobs/{self.job_id}"))
             if state.status is JobStatus.QUEUED:
-                if self._can_order:
+                step = self._step
+                if step is not None:
                     self._entry("To the front", "move-front", lambda: self._actions.to_front(state))
-                    self._entry("Up", "move-up", lambda: self._step(self.job_id, -1))
-                    self._entry("Down", "move-down", lambda: self._step(self.job_id, 1))
+                    self._entry("Up", "move-up", lambda: step(self.job_id, -1))
+                    self._entry("Down", "move-down", lambda: step(self.job_id, 1))
                 self._entry("Priority …", "priority", lambda: self._actions.prioritise(state))
             ui.separator()
             self._entry("Cancel …", "menu-cancel", lambda: self._actions.cancel(state))
@@ -144,11 +146,11 @@ class Row:
         self._chip.set(state.status)
         self._facts.set_text(facts(state))
         self._class("is-running", is_running)
-        self._class("can-move", self._can_order and not is_running)
+        self._class("can-move", self._step is not None)
         if is_running:
             self._show_progress(state.progress, state.stage, state.speed)
             self._time.set_text(about(line.done_in, "left") or "time left: not known yet")
-            self._where.set_text(f"on {state.worker_id}" if state.worker_id else "")
+            self._where.set_text(f"{state.worker_id or 'a worker'}, {state.queue}")
         else:
             self._stage.set_text(_why_waiting(line))
             self._time.set_text(held_up or _start_words(line))
