@@ -11,7 +11,8 @@ from reelyard.domain.query import Grouping
 
 from .identity import TheOffice, Who
 from .jobs import aware
-from .schemas import ResultOut, TotalOut, outs
+from .schemas import outs
+from .schemas_office import ResultOut, TotalOut
 
 router = APIRouter(prefix="/history", tags=["history"])
 _MOST = 10_000

@@ -17,7 +17,7 @@ from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.query import MOST_AT_ONCE, JobQuery, Sort
 from reelyard.domain.routing import Queue
 from reelyard.domain.webhook import Webhook
-from reelyard.services.desk import Wanted
+from reelyard.services.job_views import Wanted
 from reelyard.services.office import Office
 
 from .identity import TheOffice, Who

@@ -11,19 +11,18 @@ from reelyard.domain.query import MOST_AT_ONCE
 from reelyard.services.access import SESSION_SECONDS
 
 from .identity import SESSION_COOKIE, TheOffice, Who
-from .schemas import (
+from .schemas import HappeningOut, outs
+from .schemas_office import (
     AccountChange,
     AccountIn,
     AccountOut,
     AuditOut,
-    HappeningOut,
     NewTokenOut,
     PasswordChange,
     SignIn,
     TokenIn,
     TokenOut,
     WhoOut,
-    outs,
 )
 
 router = APIRouter()

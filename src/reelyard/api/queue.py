@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from reelyard.domain.routing import Queue
 
 from .identity import TheOffice, Who
-from .schemas import PauseIn, QueueOut, WholeOut
+from .schemas_office import PauseIn, QueueOut, WholeOut
 
 router = APIRouter(prefix="/queues", tags=["queues"])
 

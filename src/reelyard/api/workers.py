@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from .identity import TheOffice, Who
-from .schemas import OrderIn, WorkerOut
+from .schemas_office import OrderIn, WorkerOut
 
 router = APIRouter(prefix="/workers", tags=["workers"])
 

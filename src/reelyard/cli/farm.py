@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reelyard.bootstrap import local_username
-from reelyard.domain.access import Principal, Role
-from reelyard.domain.errors import JobUnknown, NotFound, SettingsInvalid, printable
+from reelyard.domain.errors import JobUnknown, SettingsInvalid, printable
 from reelyard.domain.farm import HIGHEST_PRIORITY, LOWEST_PRIORITY, NORMAL_PRIORITY
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.settings import Settings, read_settings
 
+from . import people
+
 if TYPE_CHECKING:
     from reelyard.domain.farm import JobState
     from reelyard.farm.wiring import Farm
-    from reelyard.services.access import Access
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 JobName = Annotated[str, typer.Argument(help="The job's id, or how it begins.", metavar="JOB")]
@@ -283,67 +283,6 @@ def _listening(host: str | None, port: int | None) -> Settings:
     return read_settings().model_copy(update=wanted)
 
 
-user_app = typer.Typer(help="People who may sign in to the pages.", no_args_is_help=True)
-UserName = Annotated[str, typer.Argument(help="What the person is called.", metavar="NAME")]
-FromInput = Annotated[
-    bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-]
-
-
-@user_app.command("add")
-def user_add(
-    name: UserName,
-    role: Annotated[Role, typer.Option(help="operator, manager or admin.")] = Role.OPERATOR,
-    password_stdin: FromInput = False,
-) -> None:
-    """Add somebody. The first one has to be an admin; from then on everybody signs in."""
-    access = _access()
-    made = access.add_user(_machine(), name, _password(password_stdin), role)
-    sys.stdout.write(f"{printable(made.username)} may sign in as {made.role}\n")
-
-
-@user_app.command("password")
-def user_password(name: UserName, password_stdin: FromInput = False) -> None:
-    """Give somebody another password. They are signed out everywhere."""
-    access = _access()
-    known = access.accounts.by_name(name)
-    if known is None:
-        raise NotFound(f"there is no user {printable(name)}", remedy="reelyard user list shows all")
-    access.change_user(_machine(), known[0].user_id, password=_password(password_stdin))
-    sys.stdout.write(f"{printable(known[0].username)} has a new password\n")
-
-
-@user_app.command("list")
-def user_list(as_json: AsJson = False) -> None:
-    """Show everybody who may sign in, or might."""
-    for one in _access().users(_machine()):
-        state = "" if one.is_active else "shut out"
-        line = (
-            json.dumps({"user_id": one.user_id, "username": printable(one.username),
-                        "role": one.role, "is_active": one.is_active})
-            if as_json
-            else f"{printable(one.username)}\t{one.role}\t{state}"
-        )  # fmt: skip
-        sys.stdout.write(line + "\n")
-
-
-def _access() -> Access:
-    from reelyard.asgi import Site
-
-    return Site(read_settings()).access
-
-
-def _machine() -> Principal:
-    """Whoever can write to the database needs no account to change what is in it."""
-    return Principal(user_id="", username=local_username(), role=Role.ADMIN)
-
-
-def _password(from_input: bool) -> str:
-    if from_input:
-        return sys.stdin.readline().rstrip("\r\n")
-    return str(typer.prompt("Password", hide_input=True, confirmation_prompt=True))
-
-
 library_app = typer.Typer(help="The local library of videos, by id.", no_args_is_help=True)
 
 
@@ -381,4 +320,4 @@ def register(app: typer.Typer) -> None:
                     worker, up, serve):  # fmt: skip
         app.command()(command)
     app.add_typer(library_app, name="library")
-    app.add_typer(user_app, name="user")
+    app.add_typer(people.user_app, name="user")

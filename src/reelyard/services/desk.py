@@ -5,7 +5,7 @@ Somebody else's job is, to an operator, no job at all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,106 +20,35 @@ from reelyard.domain.errors import (
     Problem,
 )
 from reelyard.domain.estimate import Estimate
-from reelyard.domain.farm import NORMAL_PRIORITY, Ahead, Attempt, Happening, JobState, SegmentRow
+from reelyard.domain.farm import NORMAL_PRIORITY, Ahead, JobState
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.output import AUDIO_BIT_RATE, output_form
 from reelyard.domain.query import JobQuery, Page, Sort
 from reelyard.domain.routing import Queue, queue_for
 from reelyard.domain.timeline import seconds_of
-from reelyard.domain.webhook import Webhook
 from reelyard.store.jobs import Jobs
 from reelyard.store.queues import Pause, Queues
-from reelyard.store.rows import encoded
 from reelyard.store.search import Search
 from reelyard.store.workers import Workers
 
 from .job_file import Reading, look_through
+from .job_views import (
+    ENDED,
+    FILES,
+    LOGS,
+    Checked,
+    JobDetail,
+    Line,
+    QueueView,
+    Wanted,
+    Whole,
+    as_document,
+)
 from .outlook import outlook
-from .outputs import CHAPTERS_SUFFIX, REPORT_SUFFIX, SHEET_SUFFIX, remove_output
+from .outputs import remove_output
 from .queue import WakeQueue
 from .submit import Submit, Submitted
-
-LOGS = ("job.log", "ffmpeg_cmd.txt", "ffmpeg_stderr.txt")
-FILES = {"output": ".mp4", "contact-sheet": SHEET_SUFFIX, "chapters": CHAPTERS_SUFFIX,
-         "report": REPORT_SUFFIX}  # fmt: skip
-ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What comes with a job's document. ``key`` is the idempotency key.
-
-    ``problems`` were found with the rest of it.
-    """
-
-    priority: int = NORMAL_PRIORITY
-    key: str | None = None
-    metadata: dict[str, Any] | None = None
-    webhook: Callable[[Principal, str], Webhook] | None = None
-    problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checked:
-    """What is known of a job before it is submitted. Seconds; ``largest`` in bytes.
-
-    ``problems`` stop it, ``warnings`` don't. With problems the rest is unknown. ``seconds`` by item
-    positions is in ``items``; ``starts_in`` and ``done_in`` are None while nobody could take the job.
-    """
-
-    problems: tuple[Problem, ...] = ()
-    warnings: tuple[Problem, ...] = ()
-    queue: Queue | None = None
-    seconds: float = 0.0
-    items: Mapping[int, float] | None = None
-    largest: int = 0
-    starts_in: float | None = None
-    done_in: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobDetail:
-    """Everything about a job. ``ahead`` is how many of its queue come before it."""
-
-    state: JobState
-    job: Job
-    segments: Sequence[tuple[SegmentRow, str]]
-    attempts: Sequence[Attempt]
-    history: Sequence[Happening]
-    ahead: int | None
-    starts_in: float | None
-    done_in: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueueView:
-    """One queue: how many wait and run, and in how many seconds all are done (None: nobody knows)."""
-
-    queue: Queue
-    pause: Pause
-    waiting: int
-    running: int
-    seconds_left: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """A job that waits or runs, with its outlook in seconds."""
-
-    state: JobState
-    ahead: int | None
-    starts_in: float | None
-    done_in: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Whole:
-    """All queues, the jobs in them that the asker may see, and when all is done."""
-
-    queues: Sequence[QueueView]
-    lines: Sequence[Line]
-    seconds_left: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,27 +322,3 @@ def _there(path: Path, what: str) -> Path:
         return path
     raise NotFound(f"{what} is not where the server can read it: {path.name}",
                    remedy="Mount the folder of the outputs on the server, or look on the worker")  # fmt: skip
-
-
-def as_document(job: Job) -> dict[str, Any]:
-    """A job in the words of a job file; what was not said is left out."""
-    flags = {
-        "enable_4k": job.enable_4k,
-        "on_bad_item": job.on_bad_item.value,
-        "loudness": job.loudness,
-        "chapters": job.chapters,
-    }
-    items = []
-    for item in job.items:
-        said = {
-            "item_type": item.item_type.value,
-            "video_id": item.video_id,
-            "path": None if item.video_id else encoded(item.path),
-            "duration": None if item.duration is None else float(item.duration),
-            "start": None if item.start is None else float(item.start),
-            "end": None if item.end is None else float(item.end),
-            "logo_path": item.logo_path and encoded(item.logo_path),
-            "text_animation_text": item.text,
-        }
-        items.append({name: value for name, value in said.items() if value is not None})
-    return {"channel_name": job.channel_name, **flags, "items": items}

@@ -15,8 +15,8 @@ from reelyard.domain.job import Item, Job
 from reelyard.domain.template import Template
 from reelyard.store.templates import Templates
 
-from .desk import as_document
 from .job_file import LONGEST_STILL, Name, PathText, look_through
+from .job_views import as_document
 
 _MOST_ITEMS = 100
 

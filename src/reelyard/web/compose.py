@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from reelyard.domain.errors import JobRejected, NotSignedIn, ReelyardError
 from reelyard.services.clips import Clip, ListedClip
-from reelyard.services.desk import Wanted
+from reelyard.services.job_views import Wanted
 from reelyard.services.office import Office
 
 from .compose_bar import Bar

@@ -12,7 +12,7 @@ from nicegui import Client, background_tasks, ui
 
 from reelyard.domain.errors import NotSignedIn, ReelyardError
 from reelyard.services.clips import ClipFacts
-from reelyard.services.desk import Checked
+from reelyard.services.job_views import Checked
 
 from .compose_list import Compilation
 from .compose_page import Page

@@ -79,7 +79,7 @@ class _Page:
         ui.space()
         self._csv = ui.link("Results as CSV", wanted.csv_address()).props("download")
         tagged(self._csv, "history-csv")
-        ui.label("of this channel and these days").classes("ry-dim text-caption")
+        ui.label("of this channel and these days").classes("ry-dim text-caption gt-xs")
 
     async def show(self) -> None:
         await self.rows.show(self._filters.wanted)

@@ -11,7 +11,7 @@ from reelyard.domain.access import Action, Principal
 from reelyard.domain.errors import printable
 from reelyard.domain.farm import AttemptOutcome, JobState
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.services.desk import JobDetail
+from reelyard.services.job_views import JobDetail
 
 from .job_actions import ACTIVE, CAN_RETRY, JobActions
 from .job_look import (

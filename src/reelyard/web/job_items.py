@@ -189,7 +189,9 @@ def _cell(run: Sequence[Piece]) -> None:
     first, worker = run[0]
     frames = sum(one.frames for one, _ in run)
     many = (
-        f"segments {first.part} to {run[-1][0].part}" if len(run) > 1 else f"segment {first.part}"
+        f"segments {first.part + 1} to {run[-1][0].part + 1}"
+        if len(run) > 1
+        else f"segment {first.part + 1}"
     )
     origin = "from the cache" if first.cached else "rendered"
     text = f"{many}: {float(frames / FRAME_RATE):.1f} s, {origin}, {printable(worker)}"

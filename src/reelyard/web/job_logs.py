@@ -9,7 +9,7 @@ from nicegui import ui
 
 from reelyard.domain.access import Principal
 from reelyard.domain.errors import NotFound, NotSignedIn, ReelyardError
-from reelyard.services.desk import LOGS
+from reelyard.services.job_views import LOGS
 from reelyard.services.office import Office
 
 from .job_look import api, tagged

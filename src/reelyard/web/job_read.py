@@ -11,7 +11,7 @@ from typing import Any
 from reelyard.domain.access import Principal
 from reelyard.domain.errors import NotFound, ReelyardError
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.services.desk import JobDetail
+from reelyard.services.job_views import JobDetail
 from reelyard.services.office import Office
 
 _LARGEST = 16_000_000

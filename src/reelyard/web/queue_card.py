@@ -8,7 +8,7 @@ from nicegui import ui
 
 from reelyard.domain.errors import printable
 from reelyard.domain.routing import Queue
-from reelyard.services.desk import QueueView
+from reelyard.services.job_views import QueueView
 from reelyard.store.queues import Pause
 
 from .job_look import tagged

@@ -10,7 +10,7 @@ from nicegui.element import Element
 from nicegui.events import SortableEventArguments
 
 from reelyard.domain.routing import Queue
-from reelyard.services.desk import Line, QueueView
+from reelyard.services.job_views import Line, QueueView
 from reelyard.services.office import Office
 
 from .job_actions import JobActions

@@ -12,7 +12,7 @@ from reelyard.domain.farm import JobState, Worker
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.domain.query import JobQuery, Sort
 from reelyard.domain.routing import Queue
-from reelyard.services.desk import Line, QueueView, Whole
+from reelyard.services.job_views import Line, QueueView, Whole
 from reelyard.services.office import Office
 
 from .job_actions import CAN_RETRY

@@ -10,7 +10,7 @@ from nicegui.element import Element
 
 from reelyard.domain.errors import printable
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.services.desk import Line
+from reelyard.services.job_views import Line
 
 from .job_actions import JobActions
 from .job_look import Bar, Chip, about, api, facts, picture, stage_words, tagged

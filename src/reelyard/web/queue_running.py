@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from reelyard.services.desk import Line
+from reelyard.services.job_views import Line
 
 from .job_actions import JobActions
 from .job_look import tagged
