@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import socket
+import ssl
 import sys
 import threading
 import time
@@ -170,11 +171,26 @@ def check_address(settings: Settings, access: Access) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise SettingsInvalid("a certificate and its key go together",
                               remedy="Set both REELYARD_TLS_CERT and REELYARD_TLS_KEY")  # fmt: skip
+    if settings.tls_cert is not None:
+        _check_certificate(settings)
     if not is_loopback(settings.host) and not settings.media_roots:
         raise SettingsInvalid(
             "others could make films of any file of this machine",
             remedy="Set REELYARD_MEDIA_ROOTS to the folders that clips are in",
         )
+
+
+def _check_certificate(settings: Settings) -> None:
+    assert settings.tls_cert is not None and settings.tls_key is not None
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(
+            settings.tls_cert, settings.tls_key
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsInvalid(
+            f"{settings.tls_cert} and {settings.tls_key} can't be used: {error}",
+            remedy="Correct REELYARD_TLS_CERT and REELYARD_TLS_KEY",
+        ) from error
 
 
 def is_loopback(host: str) -> bool:
@@ -238,6 +254,8 @@ class _Server:
             ssl_certfile=settings.tls_cert,
             ssl_keyfile=settings.tls_key,
             ws_max_size=4_000_000,
+            proxy_headers=bool(settings.trusted_proxies),
+            forwarded_allow_ips=list(settings.trusted_proxies),
         )
         beside = [
             threading.Thread(target=self._sweep, name="sweep"),

@@ -75,6 +75,9 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(
         default=3000, ge=0, le=1_000_000, description="from one address; 0: no limit"
     )
+    trusted_proxies: Names = Field(
+        default=(), description="addresses of proxies that say whose requests they pass on"
+    )
     webhook_hosts: Names = Field(
         default=(), description="hosts inside the own network that webhooks may reach"
     )
@@ -101,7 +104,7 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("webhook_hosts", mode="before")
+    @field_validator("webhook_hosts", "trusted_proxies", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """Several names in one variable, with commas or spaces between them."""

@@ -29,6 +29,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 _UPLOADS = "/api/v1/library/uploads/"
 _BY_TOKEN = ("/api/", "/metrics")  # only there does the Authorization header say who asks
 _AGAIN_AFTER = {429: b"60", 503: b"5"}
+_PASSED_ON = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -79,7 +80,8 @@ class Guard:
             return (403, "other_site", "this request comes from another site's page",
                     "Use the pages of this server, or a token")  # fmt: skip
         try:
-            is_strange = not has_token and not is_local_name(headers.get("host", ""))
+            is_local = is_local_name(headers.get("host", "")) and not _is_passed_on(headers)
+            is_strange = not has_token and not is_local
             is_closed_to_them = is_strange and self._is_open()
         except FarmUnavailable as error:
             return (503, error.code, "nobody can be let in right now", "Try again in a moment")
@@ -119,6 +121,11 @@ class Guard:
             await send(message)
 
         await self._app(scope, counted, with_headers)
+
+
+def _is_passed_on(headers: Headers) -> bool:
+    """Whether a proxy on this machine brings it: from whom, nobody knows."""
+    return any(name in headers for name in _PASSED_ON)
 
 
 def is_local_name(host: str) -> bool:

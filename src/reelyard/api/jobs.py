@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from reelyard.domain.access import Principal
-from reelyard.domain.errors import NotFound, Problem, RequestInvalid
+from reelyard.domain.errors import NotFound, Problem, RequestInvalid, printable
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.query import MOST_AT_ONCE, JobQuery, Sort
 from reelyard.domain.routing import Queue
@@ -215,7 +215,7 @@ def thumbnail(office: TheOffice, who: Who, job_id: str) -> FileResponse:
 def _file(kind: FileKind) -> Callable[..., FileResponse]:
     def file(office: TheOffice, who: Who, job_id: str) -> FileResponse:
         found = office.jobs.file(who, job_id, kind)
-        name = found.name if kind == "output" else None
+        name = printable(found.name) if kind == "output" else None
         return sent(found, _TYPES[kind], name)
 
     return file

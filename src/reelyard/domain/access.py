@@ -32,7 +32,7 @@ class Scope(StrEnum):
 
     READ = "read"  # look
     WRITE = "write"  # submit, and change one's own
-    MANAGE = "manage"  # the queue and the workers
+    MANAGE = "manage"  # other people's, the queue and the workers
     ADMIN = "admin"  # people, settings, audit
 
 
@@ -94,8 +94,13 @@ class Principal:
 
     @property
     def sees_all(self) -> bool:
-        """Whether other people's jobs are theirs to see and change."""
+        """Whether other people's jobs are theirs to see."""
         return self.role.rank >= Role.MANAGER.rank
+
+    @property
+    def changes_all(self) -> bool:
+        """Whether they may change other people's things as well; a token needs the scope for it."""
+        return self.sees_all and (self.scopes is None or Scope.MANAGE in self.scopes)
 
     def may(self, action: Action) -> bool:
         role, scope = GRANTS[action]
@@ -105,6 +110,12 @@ class Principal:
     def sees(self, owner_id: str) -> bool:
         """Whether something of ``owner_id`` is theirs to see."""
         return self.sees_all or self.user_id == owner_id
+
+    def allow_change(self, owner_id: str) -> None:
+        """Raises NotAllowed for something of ``owner_id`` that they see and may not change."""
+        if self.user_id != owner_id and not self.changes_all:
+            raise NotAllowed("this token changes nothing of other people",
+                             remedy=f"Use a token with the scope {Scope.MANAGE}")  # fmt: skip
 
     def allow(self, action: Action) -> None:
         """Raises NotAllowed."""

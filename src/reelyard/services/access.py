@@ -22,6 +22,7 @@ from reelyard.domain.access import Account, Action, ApiToken, Principal, Role, S
 from reelyard.domain.errors import NotAllowed, NotSignedIn, RequestInvalid, TooManyRequests
 from reelyard.store.accounts import Accounts
 from reelyard.store.people import Profiles
+from reelyard.store.rows import UNKNOWN_USER
 
 SESSION_SECONDS = 14 * 24 * 3600
 TOKEN_PREFIX = "reelyard_"  # noqa: S105 - tells what a leaked key belongs to
@@ -32,16 +33,21 @@ _HINT = len(TOKEN_PREFIX) + 4
 
 
 class Throttle:
-    """So many tries in a time, for each name. In memory: a restart forgives."""
+    """So many wrong tries in a time, for each name. In memory: a restart forgives."""
 
     def __init__(self, *rates: str) -> None:
         self._rates: list[RateLimitItem] = [parse(rate) for rate in rates]
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def hit(self, *name: str) -> None:
-        """Raises TooManyRequests."""
+    def count(self, *name: str) -> None:
+        """One more wrong try."""
         for rate in self._rates:
-            if not self._limiter.hit(rate, *name):
+            self._limiter.hit(rate, *name)
+
+    def check(self, *name: str) -> None:
+        """Raises TooManyRequests where there were too many."""
+        for rate in self._rates:
+            if not self._limiter.test(rate, *name):
                 reset = self._limiter.get_window_stats(rate, *name).reset_time
                 wait = max(1, round(reset - datetime.now(UTC).timestamp()))
                 raise TooManyRequests("too many tries", retry_after=wait,
@@ -63,11 +69,12 @@ class Access:
 
     @cached_property
     def _by_name(self) -> Throttle:
+        """Of wrong tries with a name, from one address: others can't lock its owner out."""
         return Throttle("5/minute", "30/hour")
 
     @cached_property
     def _by_address(self) -> Throttle:
-        return Throttle("20/minute")
+        return Throttle("20/minute", "200/hour")
 
     @cached_property
     def _nobodys(self) -> str:
@@ -94,12 +101,15 @@ class Access:
 
     def sign_in(self, username: str, password: str, address: str) -> str:
         """The secret of a new session. Raises NotSignedIn or TooManyRequests."""
-        self._by_address.hit(address)
-        self._by_name.hit(username.casefold()[:LONGEST_NAME])
+        name = username.casefold()[:LONGEST_NAME]
+        self._by_address.check(address)
+        self._by_name.check(name, address)
         known = self.accounts.by_name(username)
         stored = known[1] if known else None
         right = self._hasher.verify(password[: LONGEST_PASSWORD + 1], stored or self._nobodys)
         if known is None or stored is None or not right or not known[0].is_active:
+            self._by_address.count(address)
+            self._by_name.count(name, address)
             raise NotSignedIn("that name and password don't go together",
                               remedy="Check both, or ask an admin for a new password")  # fmt: skip
         secret = secrets.token_urlsafe(32)
@@ -173,9 +183,10 @@ class Access:
         if principal.session is None:
             raise NotAllowed("only a person who signed in can change a password",
                              remedy="Sign in to the pages")  # fmt: skip
-        self._by_name.hit(principal.username.casefold())
+        self._by_name.check(principal.user_id)
         known = self.accounts.by_name(principal.username)
         if known is None or not self._hasher.verify(old[: LONGEST_PASSWORD + 1], known[1] or ""):
+            self._by_name.count(principal.user_id)
             raise RequestInvalid("that is not the password you have now", field="old_password",
                                  remedy="Ask an admin for a new one")  # fmt: skip
         check_password(new, principal.username)
@@ -201,6 +212,8 @@ class Access:
         Raises RequestInvalid, NotAllowed.
         """
         principal.allow(Action.OWN_ACCOUNT)
+        if principal.scopes is not None:
+            raise NotAllowed("a token makes no tokens", remedy="Sign in to the pages to make one")
         if self.is_open:
             raise RequestInvalid("tokens belong to accounts, and nobody has one yet",
                                  remedy="Add an admin first; until then no token is needed")  # fmt: skip
@@ -243,6 +256,9 @@ def digest(secret: str) -> str:
 def check_name(username: str) -> str:
     """The name as it is kept. Raises RequestInvalid."""
     name = username.strip()
+    if name.casefold() == UNKNOWN_USER:
+        raise RequestInvalid("nobody is called unknown: jobs whose user isn't known are",
+                             field="username", remedy="Choose another name")  # fmt: skip
     if not 1 <= len(name) <= LONGEST_NAME or not name.isprintable() or name != username.strip():
         raise RequestInvalid("that can't be a user's name", field="username",
                              remedy=f"Use 1 to {LONGEST_NAME} characters that can be seen")  # fmt: skip

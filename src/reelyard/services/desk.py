@@ -249,7 +249,9 @@ class JobDesk:
 
     def _change(self, principal: Principal, job_id: str) -> JobState:
         principal.allow(Action.CHANGE_JOBS)
-        return self._theirs(principal, job_id)
+        state = self._theirs(principal, job_id)
+        principal.allow_change(state.user_id)
+        return state
 
     # The queue
 

@@ -82,7 +82,7 @@ class HistoryDesk:
         """The newest results."""
         principal.allow(Action.SEE_HISTORY)
         return self.search.results(
-            username=_only(principal), channel=channel, since=since, until=until, limit=limit
+            user_id=_only(principal), channel=channel, since=since, until=until, limit=limit
         )
 
     def totals(
@@ -94,7 +94,7 @@ class HistoryDesk:
     ) -> Sequence[Total]:
         """Films, minutes, cache shares and speeds, added up."""
         principal.allow(Action.SEE_HISTORY)
-        return self.search.totals(grouping, username=_only(principal), since=since, until=until)
+        return self.search.totals(grouping, user_id=_only(principal), since=since, until=until)
 
     def channels(self, principal: Principal) -> Sequence[str]:
         """The channels that there were jobs for."""
@@ -113,7 +113,7 @@ class HistoryDesk:
 
 
 def _only(principal: Principal) -> str | None:
-    return None if principal.sees_all else principal.username
+    return None if principal.sees_all else principal.user_id
 
 
 def _cell(value: object) -> str:

@@ -97,7 +97,7 @@ class Uploads:
     def delete(self, principal: Principal, path: str) -> None:
         """Delete an upload: one's own, or anybody's for those who see all. Raises NotFound."""
         principal.allow(Action.UPLOAD)
-        roots = Roots([self.folder if principal.sees_all else self._own(principal)])
+        roots = Roots([self.folder if principal.changes_all else self._own(principal)])
         found = roots.written(path)
         roots.contained(found)
         if not is_media(found.name) or found.name.startswith(".") or not _is_plain_file(found):

@@ -45,7 +45,7 @@ class WebhookDesk:
     ) -> Webhook:
         """A new webhook, with its secret. Raises NotAllowed, RequestInvalid, Conflict."""
         principal.allow(Action.WEBHOOKS)
-        if everybody and not principal.sees_all:
+        if everybody and not principal.changes_all:
             raise NotAllowed("an operator is told of their own jobs only",
                              remedy="Leave everybody out, or ask a manager")  # fmt: skip
         webhook = replace(
@@ -99,7 +99,7 @@ class WebhookDesk:
         self, principal: Principal, webhook_id: str, **changes: Unpack[WebhookChanges]
     ) -> Webhook:
         """Change what is named. Raises NotFound, RequestInvalid."""
-        before = self._theirs(principal, webhook_id)
+        before = self._to_change(principal, webhook_id)
         if "url" in changes:
             changes["url"] = check_url(changes["url"], self.allowed_hosts)
         if "events" in changes:
@@ -112,12 +112,12 @@ class WebhookDesk:
 
     def remove(self, principal: Principal, webhook_id: str) -> None:
         """Raises NotFound."""
-        webhook = self._theirs(principal, webhook_id)
+        webhook = self._to_change(principal, webhook_id)
         self.webhooks.remove(webhook.webhook_id, by=principal.username)
 
     def test(self, principal: Principal, webhook_id: str) -> Delivery:
         """Send a ``ping`` now, once, also to a webhook that is switched off; what came of it."""
-        webhook = self._theirs(principal, webhook_id)
+        webhook = self._to_change(principal, webhook_id)
         ping = self.webhooks.ping(webhook.webhook_id, _PING_SECONDS)
         self.send(ping, webhook)
         return self.webhooks.delivery(ping.number)
@@ -131,13 +131,18 @@ class WebhookDesk:
 
     def again(self, principal: Principal, webhook_id: str, number: int) -> Delivery:
         """Have a delivery sent once more. Raises NotFound, and Conflict for one switched off."""
-        webhook = self._theirs(principal, webhook_id)
+        webhook = self._to_change(principal, webhook_id)
         if self.webhooks.delivery(number).webhook_id != webhook.webhook_id:
             raise NotFound(f"there is no delivery {number} of this webhook",
                            remedy="List the webhook's deliveries")  # fmt: skip
         if not webhook.is_active:
             raise Conflict("this webhook is switched off", remedy="Switch it on first")
         return self.webhooks.again(number, by=principal.username)
+
+    def _to_change(self, principal: Principal, webhook_id: str) -> Webhook:
+        webhook = self._theirs(principal, webhook_id)
+        principal.allow_change(webhook.user_id)
+        return webhook
 
     def _theirs(self, principal: Principal, webhook_id: str) -> Webhook:
         principal.allow(Action.WEBHOOKS)

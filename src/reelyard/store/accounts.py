@@ -82,6 +82,8 @@ class Accounts:
     ) -> Account:
         """Whoever is shut out, or gets another password, is signed out everywhere.
 
+        Who is shut out loses all tokens, too; with another password they stay.
+
         Raises NotFound, or Conflict where nobody would be left to look after the farm.
         """
         given = {
@@ -104,6 +106,14 @@ class Accounts:
             _check_admins(connection)
             if is_active is False or password_hash is not None:
                 connection.execute(sa.delete(sessions).where(sessions.c.user_id == account.user_id))
+            if is_active is False:
+                connection.execute(
+                    sa.update(api_tokens)
+                    .where(
+                        api_tokens.c.user_id == account.user_id, api_tokens.c.revoked_at.is_(None)
+                    )
+                    .values(revoked_at=now())
+                )
             said = ", ".join(_said(name, value) for name, value in values.items())
             note(connection, "account", f"{account.username}: {said}", by=by)
             return _account(connection, user_id)

@@ -124,8 +124,9 @@ class LocalResults:
         with self._database.writing() as connection:
             dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
             for entry in entries:
+                owner = sa.select(jobs.c.user_id).where(jobs.c.job_id == entry.result.job_id)
                 insert = dialect.insert(compilation_results).values(
-                    name=entry.name, **_values(entry.result)
+                    name=entry.name, user_id=owner.scalar_subquery(), **_values(entry.result)
                 )
                 connection.execute(insert.on_conflict_do_nothing())
 

@@ -205,6 +205,7 @@ compilation_results = Table(
     Column("features_used", JSON, nullable=False),
     Column("processing_time", Double, nullable=False),
     Column("status", String(16), nullable=False),
+    Column("user_id", _Id),  # whose job it was; names may change hands
     Index("ix_compilation_results_timestamp", "timestamp"),
 )
 

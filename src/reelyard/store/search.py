@@ -48,7 +48,7 @@ class Search:
     def results(
         self,
         *,
-        username: str | None = None,
+        user_id: str | None = None,
         channel: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
@@ -57,8 +57,8 @@ class Search:
         """The newest results."""
         table = compilation_results.c
         conditions = _between(table.timestamp, since, until)
-        if username is not None:
-            conditions.append(table.username == encoded(username))
+        if user_id is not None:
+            conditions.append(table.user_id == user_id)
         if channel is not None:
             conditions.append(table.channel_name == encoded(channel))
         query = sa.select(compilation_results).where(*conditions)
@@ -70,15 +70,15 @@ class Search:
         self,
         grouping: Grouping,
         *,
-        username: str | None = None,
+        user_id: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Sequence[Total]:
         """What was done in a time, added up: one user's, or everybody's. By name; days in order."""
         table = compilation_results.c
         conditions = _between(table.timestamp, since, until)
-        if username is not None:
-            conditions.append(table.username == encoded(username))
+        if user_id is not None:
+            conditions.append(table.user_id == user_id)
         last = sa.select(job_attempts.c.figures).where(
             job_attempts.c.job_id == table.job_id,
             sa.cast(job_attempts.c.token, sa.Text)

@@ -100,7 +100,7 @@ def _what_is_lost(state: JobState) -> str:
         return f"It leaves the queue. Nothing of it is being made, so nothing is lost. {again}"
     return (
         f"It is at {int(state.progress)} %. Its worker stops within a second, and no film is made. "
-        f"Nothing that was rendered is lost: the pieces stay in the cache. {again}"
+        f"Nothing that was rendered is lost: finished pieces stay in the cache. {again}"
     )
 
 

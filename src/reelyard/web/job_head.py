@@ -147,7 +147,9 @@ def next_words(view: JobView) -> str:
     if state.status is JobStatus.PROCESSING:
         return _running_words(state.worker_id, detail.done_in)
     if state.status is JobStatus.CANCELLED:
-        return "Cancelled. What was rendered is in the cache: queued again, it goes on about where it was."
+        return (
+            "Cancelled. Finished pieces are in the cache: queued again, it renders only the rest."
+        )
     if state.status is JobStatus.FAILED:
         return advice(detail)
     if view.missing is not None:
@@ -162,7 +164,8 @@ def _waiting_words(detail: JobDetail) -> str:
     before = "" if detail.ahead is None else _before(detail.ahead)
     if detail.starts_in is None:
         return f"Waits in {state.queue}{before}. When it starts can't be told: see the queue."
-    start = f"Starts in about {span(detail.starts_in)}"
+    soon = detail.starts_in < 1
+    start = "Starts now" if soon else f"Starts in about {span(detail.starts_in)}"
     done = f", {about(detail.done_in, 'until it is done')}" if detail.done_in is not None else ""
     return f"Waits in {state.queue}{before}. {start}{done}."
 

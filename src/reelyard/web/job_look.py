@@ -118,7 +118,9 @@ def moment(at: datetime | None) -> str:
 
 def about(seconds: float | None, after: str) -> str:
     """An estimate: ``about 5 min left``."""
-    return "" if seconds is None else f"about {span(seconds)} {after}"
+    if seconds is None:
+        return ""
+    return f"a moment {after}" if seconds < 1 else f"about {span(seconds)} {after}"
 
 
 def api(job_id: str, what: str) -> str:

@@ -97,7 +97,7 @@ def _try(number: int, attempt: Attempt) -> str:
     if attempt.ended_at is not None:
         words += f" after {span((attempt.ended_at - attempt.started_at).total_seconds())}"
     message = printable(attempt.message.splitlines()[0]) if attempt.message else ""
-    return f"{words}: {message}" if message else words
+    return f"{words}: {message}" if message not in ("", "cancelled") else words
 
 
 STORY_CSS = ".ry-story { gap: 10px; padding: 4px 0; font-size: 13.5px; line-height: 1.45; }"

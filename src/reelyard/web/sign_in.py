@@ -9,7 +9,12 @@ from fastapi import FastAPI, Form, Request
 from nicegui import ui
 from starlette.responses import RedirectResponse, Response
 
-from reelyard.domain.errors import NotSignedIn, TooManyRequests
+from reelyard.domain.errors import (
+    FarmUnavailable,
+    NotSignedIn,
+    ReelyardError,
+    TooManyRequests,
+)
 from reelyard.services.access import SESSION_SECONDS
 from reelyard.services.office import Office
 
@@ -18,8 +23,10 @@ from .visitor import SESSION_COOKIE, Visitor
 
 _WORDS = {
     "wrong": "That name and password don't go together.",
-    "often": "Too many tries. Wait a minute.",
+    "often": "Too many wrong tries. Wait a few minutes.",
+    "away": "The farm's database is away just now. Try again in a moment.",
 }
+_Field = Annotated[str, Form()]
 
 
 def register(app: FastAPI, office: Office) -> None:
@@ -27,17 +34,13 @@ def register(app: FastAPI, office: Office) -> None:
 
     @app.post("/sign-in", include_in_schema=False)
     def sign_in(
-        request: Request,
-        username: Annotated[str, Form(max_length=200)],
-        password: Annotated[str, Form(max_length=400)],
-        to: Annotated[str, Form(max_length=400)] = "/",
+        request: Request, username: _Field = "", password: _Field = "", to: _Field = "/"
     ) -> Response:
         address = request.client.host if request.client else ""
         try:
             secret = office.access.sign_in(username, password, address)
-        except (NotSignedIn, TooManyRequests) as error:
-            why = "wrong" if isinstance(error, NotSignedIn) else "often"
-            return RedirectResponse(f"/sign-in?why={why}", status_code=303)
+        except (NotSignedIn, TooManyRequests, FarmUnavailable) as error:
+            return RedirectResponse(f"/sign-in?why={_why(error)}&to={local(to)}", status_code=303)
         answer = RedirectResponse(local(to), status_code=303)
         answer.set_cookie(
             SESSION_COOKIE, secret, max_age=SESSION_SECONDS, httponly=True, samesite="lax",
@@ -59,6 +62,12 @@ def register(app: FastAPI, office: Office) -> None:
             return RedirectResponse("/", status_code=303)
         _form(Visitor(office, request), local(to), _WORDS.get(why, ""))
         return None
+
+
+def _why(error: ReelyardError) -> str:
+    if isinstance(error, FarmUnavailable):
+        return "away"
+    return "wrong" if isinstance(error, NotSignedIn) else "often"
 
 
 def _form(visitor: Visitor, to: str, wrong: str) -> None:

@@ -15,6 +15,13 @@ _counter = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("client_metadata", sa.JSON(), nullable=True))
+    op.add_column(
+        "compilation_results", sa.Column("user_id", sa.Uuid(as_uuid=False), nullable=True)
+    )
+    op.execute(
+        "UPDATE compilation_results SET user_id ="
+        " (SELECT user_id FROM jobs WHERE jobs.job_id = compilation_results.job_id)"
+    )
     _indexes()
     _queues()
     _accounts()
