@@ -115,7 +115,7 @@ class Hub:
 
 @router.get("/events", response_class=StreamingResponse, responses=_RESPONSES)
 async def events(request: Request, last_event_id: LastId = None) -> StreamingResponse:
-    """Everything that happens to jobs you may see and to workers: `job`, `worker`, `progress`.
+    """Everything that happens to jobs you may see and to workers: `job`, `worker`, `queue`, `progress`.
 
     With `Last-Event-ID`, first what happened since. An event may come twice; its `id` tells.
     """

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
 from reelyard.domain.access import Principal
-from reelyard.domain.errors import NotFound, Problem, RequestInvalid, printable
+from reelyard.domain.errors import Problem, RequestInvalid, printable
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.query import MOST_AT_ONCE, JobQuery, Sort
 from reelyard.domain.routing import Queue
@@ -44,6 +44,10 @@ _DOCUMENT = {
     }
 }
 Document = Annotated[Any, Body()]
+_EMPTY = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 9">'
+    '<rect width="16" height="9" fill="#14161a"/></svg>'
+)
 
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT,
@@ -203,12 +207,13 @@ def log(office: TheOffice, who: Who, job_id: str, name: LogName) -> FileResponse
 
 
 @router.get("/{job_id}/thumbnail", response_class=FileResponse,
-            responses={200: {"content": {"image/jpeg": {}}}})  # fmt: skip
-def thumbnail(office: TheOffice, who: Who, job_id: str) -> FileResponse:
-    """A picture of the job: of its first clip that has one."""
+            responses={200: {"content": {"image/jpeg": {}, "image/svg+xml": {}}}})  # fmt: skip
+def thumbnail(office: TheOffice, who: Who, job_id: str) -> Response:
+    """A picture of the job: of its first clip that has one, or an empty one where none has."""
     found = office.library.job_thumbnail(who, office.jobs.asked(who, job_id))
     if found is None:
-        raise NotFound("none of the job's clips has a picture", remedy="Check its clips")
+        return Response(_EMPTY, media_type="image/svg+xml",
+                        headers={"Cache-Control": "private, no-cache"})  # fmt: skip
     return sent(found, "image/jpeg")
 
 

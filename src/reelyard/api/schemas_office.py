@@ -49,7 +49,7 @@ class LineOut(BaseModel):
 
 
 class WholeOut(BaseModel):
-    """All queues; ``jobs`` run first, then wait in their turn (the first 200)."""
+    """All queues; ``jobs``: those that run, then of each queue the first 101 that wait, in their turn."""
 
     queues: list[QueueOut]
     jobs: list[LineOut]

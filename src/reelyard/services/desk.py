@@ -50,6 +50,9 @@ from .outputs import remove_output
 from .queue import WakeQueue
 from .submit import Submit, Submitted
 
+_SHOWN = 101
+"""So many waiting jobs of each queue are told of: a hundred, and that there are more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDesk:
@@ -259,13 +262,18 @@ class JobDesk:
         """All queues as they stand."""
         principal.allow(Action.SEE_QUEUE)
         known = self._known()
-        statuses = (JobStatus.PROCESSING, JobStatus.QUEUED)
-        shown = self.list(principal, JobQuery(statuses=statuses, sort=Sort.TURN, limit=200))
-        running = [one for one in shown.rows if one.status is JobStatus.PROCESSING]
-        waiting = [one for one in shown.rows if one.status is JobStatus.QUEUED]
+        running = self.list(principal, JobQuery(statuses=(JobStatus.PROCESSING,), limit=200))
+        waiting = [
+            line
+            for queue in Queue
+            for line in self.list(
+                principal,
+                JobQuery(statuses=(JobStatus.QUEUED,), queue=queue, sort=Sort.TURN, limit=_SHOWN),
+            ).rows
+        ]
         return Whole(
             queues=[self._view(pause, known) for pause in self.queues.list()],
-            lines=[_line(state, known) for state in [*running, *waiting]],
+            lines=[_line(state, known) for state in [*running.rows, *waiting]],
             seconds_left=known.estimate.whole,
         )
 

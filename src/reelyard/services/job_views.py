@@ -93,7 +93,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whole:
-    """All queues, the jobs in them that the asker may see, and when all is done."""
+    """All queues, the jobs in them that the asker may see, and when all is done.
+
+    ``lines``: those that run, then of each queue the first that wait, in their turn.
+    """
 
     queues: Sequence[QueueView]
     lines: Sequence[Line]

@@ -33,7 +33,7 @@ _AWAY_SECONDS = 1.0
 class LiveEvent:
     """One thing to tell. ``number`` is None for progress; ``owner`` is whose job it is about.
 
-    ``kind`` is ``job``, ``worker`` or ``progress``.
+    ``kind`` is ``job``, ``worker``, ``queue`` or ``progress``.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class LiveEvent:
     owner: str | None = None
 
     def is_for(self, principal: Principal) -> bool:
-        """Workers are everybody's to see, jobs their owners' and those who see all."""
+        """Workers and queues are everybody's to see, jobs their owners' and those who see all."""
         if self.job_id is None:
             return True
         return principal.sees_all or self.owner == principal.user_id
@@ -195,7 +195,8 @@ def _shown(lines: Iterable[Numbered]) -> Iterator[LiveEvent]:
 def told(one: Numbered) -> LiveEvent | None:
     """A line of history as an event; None for what is nobody's but an admin's."""
     happening = one.happening
-    if happening.job_id is None and happening.worker_id is None:
+    is_queue = happening.what == "queue"  # one was stopped, or let go
+    if happening.job_id is None and happening.worker_id is None and not is_queue:
         return None
     data = {
         "id": one.number,
@@ -207,7 +208,8 @@ def told(one: Numbered) -> LiveEvent | None:
         "message": happening.message,
         "status": _led_to(happening.what),
     }
-    kind = "worker" if happening.job_id is None else "job"
+    about_nobody = "queue" if is_queue else "worker"
+    kind = about_nobody if happening.job_id is None else "job"
     return LiveEvent(
         kind=kind, data=data, number=one.number, job_id=happening.job_id, owner=one.owner
     )

@@ -58,7 +58,7 @@ class WorkerDesk:
         return self.get(principal, worker_id)
 
     def forget(self, principal: Principal, worker_id: str) -> None:
-        """Drop a worker that is gone for good. Raises WorkerUnknown, also while it is there."""
+        """Drop a worker that is gone for good. Raises WorkerUnknown, WorkerConflict while it is there."""
         principal.allow(Action.ORDER_WORKERS)
         self.get(principal, worker_id)
         self.workers.forget(worker_id, by=principal.username)

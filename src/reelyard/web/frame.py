@@ -64,7 +64,7 @@ def frame(visitor: Visitor, title: str) -> Iterator[Principal]:
     with ui.header(elevated=False).classes("items-center q-px-md q-py-xs").props("bordered"):
         drawer_button = ui.button(icon="menu").props("flat dense round color=white")
         drawer_button.props('aria-label="Menu"').classes("lt-md")
-        ui.link("Reelyard", "/").classes("text-white text-weight-bold no-underline text-h6")
+        ui.link("Reelyard", "/").classes("text-white text-weight-bold text-h6").style("text-decoration: none")
         with ui.row().classes("gt-sm items-center q-ml-md").style("gap: 4px"):
             for place in places:
                 _tab(place, visitor.path)

@@ -22,6 +22,7 @@ def mount(app: FastAPI, office: Office) -> None:
         title="Reelyard",
         favicon="🎬",
         dark=None,
+        tailwind=False,  # it looks through a whole page at every change
         reconnect_timeout=15.0,
         show_welcome_message=False,
     )
