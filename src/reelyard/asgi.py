@@ -27,6 +27,7 @@ from reelyard.farm.wiring import Farm
 from reelyard.files.roots import Roots
 from reelyard.services.access import Access
 from reelyard.services.desk import JobDesk
+from reelyard.services.doctor import Finding, Verdict, folder_finding
 from reelyard.services.figures import FiguresDesk
 from reelyard.services.library import LibraryDesk
 from reelyard.services.live import Live
@@ -49,6 +50,7 @@ from reelyard.store.webhooks import Webhooks
 
 _LOG = logging.getLogger(__name__)
 _ENDS_WITHIN = 5
+_BACKLOG = 2048
 _SWEEP_SECONDS = 1.0
 _TIDY_SECONDS = 3600.0
 _UPLOAD_RESERVE = 2_000_000_000  # bytes that uploads leave free on their disk
@@ -180,6 +182,21 @@ def check_address(settings: Settings, access: Access) -> None:
         )
 
 
+def check_server(settings: Settings) -> list[Finding]:
+    """What ``reelyard doctor`` says of the server that these settings would start."""
+    uploads = folder_finding("uploads", settings.uploads, "REELYARD_UPLOAD_DIR", links=False)
+    where = f"{settings.host}:{settings.port}"
+    try:
+        access = Site(settings).access
+        check_address(settings, access)
+        who = "whoever is at this machine" if access.is_open else "people with accounts"
+    except SettingsInvalid as error:
+        return [uploads, Finding("server", Verdict.FAILED, error.message, error.remedy)]
+    except ReelyardError as error:
+        return [uploads, Finding("server", Verdict.NOTE, f"{where}: {error.message}", error.remedy)]
+    return [uploads, Finding("server", Verdict.OK, f"{where}, for {who}")]
+
+
 def _check_certificate(settings: Settings) -> None:
     assert settings.tls_cert is not None and settings.tls_key is not None
     try:
@@ -225,10 +242,16 @@ def listen(settings: Settings) -> socket.socket:
     """The socket, before anything else is begun: a port that is taken is said at once."""
     try:
         info = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(info[0], info[1])
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(info[4])
-        return listening
+        with ExitStack() as stack:
+            listening = stack.enter_context(socket.socket(info[0], info[1]))
+            # On Windows the same option would let somebody else have the port as well.
+            alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+            listening.setsockopt(socket.SOL_SOCKET, alone, 1)
+            listening.bind(info[4])
+            # Now, and not after all else has begun: else two could have one port, and early callers none.
+            listening.listen(_BACKLOG)
+            stack.pop_all()
+            return listening
     except OSError as error:
         where = f"{settings.host}:{settings.port}"
         raise SettingsInvalid(f"{where} can't be listened on: {error.strerror or error}",

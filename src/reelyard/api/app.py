@@ -11,6 +11,7 @@ from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
@@ -38,12 +39,14 @@ from . import (
     webhooks,
     workers,
 )
+from .aside import AT_ONCE, THREADS
 from .drafts import DraftSchema
 from .errors import MEDIA_TYPE, ProblemDocument
 from .events import Hub
 from .guard import Guard
 from .health import Ready
 from .schemas import SubmissionIn
+from .schemas_events import HistoryEvent, ProgressEvent, hooks
 
 PREFIX = "/api/v1"
 _ABOUT = """Submit compilations, watch them move, take the films.
@@ -69,6 +72,7 @@ def create_app(
     app.state.office = office
     app.state.ready = ready
     app.state.hub = Hub(office.live)
+    app.state.aside = CapacityLimiter(AT_ONCE)
     errors.install(app)
     app.add_middleware(
         Guard,
@@ -83,6 +87,7 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    to_thread.current_default_thread_limiter().total_tokens = THREADS
     yield
     app.state.hub.close()
 
@@ -158,10 +163,14 @@ def _document(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema:
         return app.openapi_schema
     document = get_openapi(
-        title=app.title, version=app.version, description=app.description, routes=app.routes
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        webhooks=hooks.routes,
     )
     schemas = document["components"]["schemas"]
-    for model in (ProblemDocument, SubmissionIn, DraftSchema):
+    for model in (ProblemDocument, SubmissionIn, DraftSchema, HistoryEvent, ProgressEvent):
         found = model.model_json_schema(ref_template="#/components/schemas/{model}")
         schemas.update(found.pop("$defs", {}))
         schemas[model.__name__] = found

@@ -33,7 +33,8 @@ _PING = b": still here\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}},
-          "description": "Events without end"}
+          "description": "Events without end. The data of `job`, `worker` and `queue` is a HistoryEvent,"
+                         " that of `progress` a ProgressEvent, as JSON"}
 }  # fmt: skip
 LastId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=20, pattern=r"^\d+$")]
 
@@ -117,7 +118,8 @@ class Hub:
 async def events(request: Request, last_event_id: LastId = None) -> StreamingResponse:
     """Everything that happens to jobs you may see and to workers: `job`, `worker`, `queue`, `progress`.
 
-    With `Last-Event-ID`, first what happened since. An event may come twice; its `id` tells.
+    With `Last-Event-ID`, first what happened since; where that is too much, a `gap` and the last ten thousand
+    lines. An event may come twice; its `id` tells.
     """
     return await _stream(request, None, last_event_id)
 
@@ -172,10 +174,11 @@ class _Stream:
             yield _PING  # the answer begins at once
             told: set[int | None] = set()
             if self._after is not None:
-                missed = await run_in_threadpool(self._missed, self._after)
-                for event in missed:
-                    yield written(event)
-                    told.add(event.number)
+                parts = self._office.live.missed(self._after, self._who, self._job_id)
+                while (part := await run_in_threadpool(next, parts, None)) is not None:
+                    for event in part:
+                        yield written(event)
+                    told.update(event.number for event in part)
             async for ready in self._live(queue):
                 event, data = ready
                 if event.number is not None and event.number in told:
@@ -185,9 +188,6 @@ class _Stream:
             _LOG.info("a stream of events ends: %s", error)
         finally:
             self._hub.leave(queue)
-
-    def _missed(self, after: int) -> list[LiveEvent]:
-        return list(self._office.live.missed(after, self._who, self._job_id))
 
     async def _live(
         self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]

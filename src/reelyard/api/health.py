@@ -24,7 +24,7 @@ class ReadyOut(BaseModel):
 
 
 @router.get("/live")
-def live() -> LiveOut:
+async def live() -> LiveOut:  # needs no thread: they may all be waiting for a share
     """The server answers."""
     return LiveOut()
 

@@ -15,7 +15,7 @@ from .schemas import outs
 from .schemas_office import ResultOut, TotalOut
 
 router = APIRouter(prefix="/history", tags=["history"])
-_MOST = 10_000
+_MOST = 100_000
 Channel = Annotated[str | None, Query(max_length=200)]
 
 
@@ -28,7 +28,10 @@ def results(
     until: datetime | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> list[ResultOut]:
-    """The newest rows of `compilation_results`: operators get their own."""
+    """The newest rows of `compilation_results`: operators get their own.
+
+    The last row's `timestamp` as `until` gets the ones before it.
+    """
     found = office.history.results(who, channel=channel, since=aware(since, "since"),
                                    until=aware(until, "until"), limit=limit)  # fmt: skip
     return outs(ResultOut, found)
@@ -43,7 +46,7 @@ def results_csv(
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> Response:
-    """The same for a spreadsheet; up to ten thousand rows."""
+    """The same for a spreadsheet; up to a hundred thousand rows."""
     found = office.history.results(who, channel=channel, since=aware(since, "since"),
                                    until=aware(until, "until"), limit=_MOST)  # fmt: skip
     headers = {"Content-Disposition": 'attachment; filename="reelyard-results.csv"'}
@@ -55,11 +58,14 @@ def totals(
     office: TheOffice,
     who: Who,
     by: Grouping = Grouping.DAY,
+    channel: Channel = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> list[TotalOut]:
     """Films, minutes, cache shares and speeds, added up by day, channel, user, worker or feature."""
-    found = office.history.totals(who, by, aware(since, "since"), aware(until, "until"))
+    found = office.history.totals(
+        who, by, aware(since, "since"), aware(until, "until"), channel=channel
+    )
     return outs(TotalOut, found)
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 
@@ -20,6 +20,7 @@ from reelyard.domain.webhook import Webhook
 from reelyard.services.job_views import Wanted
 from reelyard.services.office import Office
 
+from .aside import aside
 from .identity import TheOffice, Who
 from .schemas import (
     CheckedOut,
@@ -208,9 +209,11 @@ def log(office: TheOffice, who: Who, job_id: str, name: LogName) -> FileResponse
 
 @router.get("/{job_id}/thumbnail", response_class=FileResponse,
             responses={200: {"content": {"image/jpeg": {}, "image/svg+xml": {}}}})  # fmt: skip
-def thumbnail(office: TheOffice, who: Who, job_id: str) -> Response:
+async def thumbnail(request: Request, office: TheOffice, who: Who, job_id: str) -> Response:
     """A picture of the job: of its first clip that has one, or an empty one where none has."""
-    found = office.library.job_thumbnail(who, office.jobs.asked(who, job_id))
+    found = await aside(
+        request, lambda: office.library.job_thumbnail(who, office.jobs.asked(who, job_id))
+    )
     if found is None:
         return Response(_EMPTY, media_type="image/svg+xml",
                         headers={"Cache-Control": "private, no-cache"})  # fmt: skip

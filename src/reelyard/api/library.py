@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from reelyard.domain.errors import ReelyardError, RequestInvalid
 from reelyard.services.clips import ClipFacts, ListedClip
 
+from .aside import aside
 from .errors import ProblemItem
 from .identity import TheOffice, Who, identify, office_of
 from .jobs import sent
@@ -118,7 +119,8 @@ def _problem(error: ReelyardError) -> ProblemItem:
 
 
 @router.get("/folder")
-def browse(
+async def browse(
+    request: Request,
     office: TheOffice,
     who: Who,
     path: Annotated[str | None, Query(max_length=4096)] = None,
@@ -126,11 +128,14 @@ def browse(
     cursor: Cursor = None,
 ) -> ListingOut:
     """What is in a folder; without a path, the folders there are."""
-    return ListingOut.model_validate(office.library.browse(who, path, cursor=cursor, limit=limit))
+    return ListingOut.model_validate(
+        await aside(request, lambda: office.library.browse(who, path, cursor=cursor, limit=limit))
+    )
 
 
 @router.get("/search")
-def search(
+async def search(
+    request: Request,
     office: TheOffice,
     who: Who,
     text: Annotated[str, Query(max_length=200)],
@@ -139,20 +144,24 @@ def search(
     cursor: Cursor = None,
 ) -> FoundOut:
     """Clips of the catalogue by id or path, then files by name."""
-    found = office.library.search(who, text, kind, cursor=cursor, limit=limit)
+    found = await aside(
+        request, lambda: office.library.search(who, text, kind, cursor=cursor, limit=limit)
+    )
     return FoundOut(items=outs(ClipOut, found.rows), cursor=found.cursor, complete=found.complete)
 
 
 @router.get("/facts")
-def facts(office: TheOffice, who: Who, path: PathQuery) -> FactsOut:
+async def facts(request: Request, office: TheOffice, who: Who, path: PathQuery) -> FactsOut:
     """What was measured of a clip."""
-    return FactsOut.model_validate(office.library.facts(who, path))
+    return FactsOut.model_validate(await aside(request, lambda: office.library.facts(who, path)))
 
 
 @router.post("/facts")
-def facts_of(office: TheOffice, who: Who, wish: PathsIn) -> list[FactsOrProblem]:
+async def facts_of(
+    request: Request, office: TheOffice, who: Who, wish: PathsIn
+) -> list[FactsOrProblem]:
     """The same of many clips: of each its facts, or what is wrong with it."""
-    found = office.library.facts_of(who, wish.paths)
+    found = await aside(request, lambda: office.library.facts_of(who, wish.paths))
     return [
         FactsOrProblem(path=path, facts=FactsOut.model_validate(one))
         if isinstance(one, ClipFacts)
@@ -162,18 +171,23 @@ def facts_of(office: TheOffice, who: Who, wish: PathsIn) -> list[FactsOrProblem]
 
 
 @router.post("/list")
-def read_list(office: TheOffice, who: Who, wish: ListIn) -> list[ListedOut]:
+async def read_list(request: Request, office: TheOffice, who: Who, wish: ListIn) -> list[ListedOut]:
     """A pasted list of ids and paths, line by line."""
-    return [ListedOut.of(one) for one in office.library.resolve_list(who, wish.lines)]
+    return [
+        ListedOut.of(one)
+        for one in await aside(request, lambda: office.library.resolve_list(who, wish.lines))
+    ]
 
 
 @router.get("/thumbnail", response_class=FileResponse,
             responses={200: {"content": {"image/jpeg": {}}}})  # fmt: skip
-def thumbnail(
-    office: TheOffice, who: Who, path: PathQuery, width: Width = Width.MIDDLE
+async def thumbnail(
+    request: Request, office: TheOffice, who: Who, path: PathQuery, width: Width = Width.MIDDLE
 ) -> FileResponse:
     """A picture of a clip."""
-    return sent(office.library.thumbnail(who, path, width.value), "image/jpeg")
+    return sent(
+        await aside(request, lambda: office.library.thumbnail(who, path, width.value)), "image/jpeg"
+    )
 
 
 @router.get("/uploads")

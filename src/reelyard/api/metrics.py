@@ -69,8 +69,9 @@ class _Farm(Collector):
         for status, count in figures.results.items():
             results.add_metric([status], count)
         yield results
-        attempts = CounterMetricFamily("reelyard_attempts", "Attempts at jobs, by how they ended",
-                                       labels=["outcome", "code"])  # fmt: skip
+        # Gauges: a job that is removed takes its attempts and segments with it.
+        attempts = GaugeMetricFamily("reelyard_attempts", "Attempts at the jobs in the books",
+                                     labels=["outcome", "code"])  # fmt: skip
         for (outcome, code), count in figures.attempts.items():
             attempts.add_metric([outcome, code], count)
         yield attempts
@@ -79,8 +80,8 @@ class _Farm(Collector):
         durations.add_metric([], [*buckets, ("+Inf", figures.completed)], figures.seconds_of_work)
         yield durations
         yield CounterMetricFamily("reelyard_film_seconds", "Film made", figures.seconds_of_film)
-        segments = CounterMetricFamily("reelyard_segments", "Segments of completed films",
-                                       labels=["cache"])  # fmt: skip
+        segments = GaugeMetricFamily("reelyard_segments", "Segments of the films in the books",
+                                     labels=["cache"])  # fmt: skip
         segments.add_metric(["hit"], figures.segments_cached)
         segments.add_metric(["miss"], figures.segments_rendered)
         yield segments

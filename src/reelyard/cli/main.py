@@ -200,7 +200,8 @@ def cache_clear(as_json: AsJson = False) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Test FFmpeg, encoders, fonts, disk, database and broker; show the settings in force."""
+    """Test FFmpeg, encoders, fonts, disk, database, broker and server; show the settings in force."""
+    from reelyard.asgi import check_server
     from reelyard.farm.checkup import check_farm
     from reelyard.farm.wiring import Farm
     from reelyard.services.doctor import Verdict, examine
@@ -210,7 +211,7 @@ def doctor(as_json: AsJson = False) -> None:
     settings = read_settings()
     reelyard = Reelyard(settings)
     findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory, reelyard.try_out)
-    findings += check_farm(Farm(settings))
+    findings += [*check_farm(Farm(settings)), *check_server(settings)]
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))
     else:

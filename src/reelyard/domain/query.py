@@ -31,7 +31,7 @@ class Sort(StrEnum):
 class JobQuery:
     """Which jobs, in which order, and from where on.
 
-    ``text`` is part of the channel's, the user's or the output's name, of the error, or how the id begins.
+    ``text`` is part of the channel's or the user's name or of the error, the film's name, or how the id begins.
     ``uses`` is a clip: its video id, or its path as it was written or resolved.
     """
 

@@ -25,6 +25,7 @@ LOOK_SECONDS = 0.25
 _LOOK_BACK = 100
 _LATE = timedelta(seconds=15)  # no transaction takes longer
 _REPLAYED = 500
+MOST_MISSED = 10_000
 _BEGINS_WITHIN = 5.0
 _AWAY_SECONDS = 1.0
 
@@ -33,7 +34,7 @@ _AWAY_SECONDS = 1.0
 class LiveEvent:
     """One thing to tell. ``number`` is None for progress; ``owner`` is whose job it is about.
 
-    ``kind`` is ``job``, ``worker``, ``queue`` or ``progress``.
+    ``kind`` is ``job``, ``worker``, ``queue``, ``progress`` or ``gap``.
     """
 
     kind: str
@@ -88,19 +89,23 @@ class Live:
 
     def missed(
         self, number: int, principal: Principal, job_id: str | None = None
-    ) -> Iterator[LiveEvent]:
-        """What happened after ``number`` that the asker may see, in order.
+    ) -> Iterator[Sequence[LiveEvent]]:
+        """What happened after ``number`` that the asker may see, in order, a part at a time.
 
-        To a watcher that watches already, everything else is told.
+        To a watcher that watches already, everything else is told. Of the whole farm only the last
+        ``MOST_MISSED`` lines are told; a ``gap`` comes first where there were more.
         """
         self._begun.wait(_BEGINS_WITHIN)
         own = None if principal.sees_all or job_id is not None else principal.user_id
         if not self._feed.in_order and number > 0:
             back = self._feed.after(number - _LOOK_BACK, _LOOK_BACK, job_id=job_id, user_id=own)
-            yield from _shown(_late(back, number))
+            yield list(_shown(_late(back, number)))
+        if job_id is None and (oldest := self._feed.newest() - MOST_MISSED) > number:
+            yield [LiveEvent(kind="gap", data={"from": number, "to": oldest})]
+            number = oldest
         while True:
             rows = self._feed.after(number, _REPLAYED, job_id=job_id, user_id=own)
-            yield from _shown(rows)
+            yield list(_shown(rows))
             if len(rows) < _REPLAYED:
                 return
             number = rows[-1].number

@@ -91,10 +91,13 @@ class HistoryDesk:
         grouping: Grouping,
         since: datetime | None = None,
         until: datetime | None = None,
+        channel: str | None = None,
     ) -> Sequence[Total]:
         """Films, minutes, cache shares and speeds, added up."""
         principal.allow(Action.SEE_HISTORY)
-        return self.search.totals(grouping, user_id=_only(principal), since=since, until=until)
+        return self.search.totals(
+            grouping, user_id=_only(principal), channel=channel, since=since, until=until
+        )
 
     def channels(self, principal: Principal) -> Sequence[str]:
         """The channels that there were jobs for."""

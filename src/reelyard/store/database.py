@@ -219,4 +219,6 @@ def _is_outage(error: SQLAlchemyError) -> bool:
     if not isinstance(error, DBAPIError):
         return False
     ours = isinstance(error, sa.exc.ProgrammingError | sa.exc.DataError)
+    # SQLite calls a column that is not there what it calls a disk that is full.
+    ours = ours or getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
     return error.connection_invalidated or error.statement is None or not ours

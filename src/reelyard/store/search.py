@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +22,7 @@ from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, happening_of, job
 from .schema import compilation_results, events, job_attempts, job_items, jobs, profiles
 
 _SHORTEST_ID = 4
+_WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UTC = timedelta(0)
 
 
@@ -71,6 +73,7 @@ class Search:
         grouping: Grouping,
         *,
         user_id: str | None = None,
+        channel: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Sequence[Total]:
@@ -79,6 +82,8 @@ class Search:
         conditions = _between(table.timestamp, since, until)
         if user_id is not None:
             conditions.append(table.user_id == user_id)
+        if channel is not None:
+            conditions.append(table.channel_name == encoded(channel))
         last = sa.select(job_attempts.c.figures).where(
             job_attempts.c.job_id == table.job_id,
             sa.cast(job_attempts.c.token, sa.Text)
@@ -230,14 +235,26 @@ def _between(
 
 
 def _says(text: str) -> sa.ColumnElement[bool]:
+    """Channels and people are looked through by their names, of which there are few, and not by their jobs."""
     wanted = encoded(text.strip())
-    places = (jobs.c.channel_name, profiles.c.username, jobs.c.output_path, jobs.c.error_message)
-    found = [column.icontains(wanted, autoescape=True) for column in places]
+    named = sa.select(jobs.c.channel_name).distinct()
+    people = sa.select(profiles.c.user_id)
+    found: list[sa.ColumnElement[bool]] = [
+        jobs.c.channel_name.in_(named.where(_has(jobs.c.channel_name, wanted))),
+        jobs.c.user_id.in_(people.where(_has(profiles.c.username, wanted))),
+        sa.and_(jobs.c.status == JobStatus.FAILED.value, _has(jobs.c.error_message, wanted)),
+    ]
+    if whole := _WHOLE_ID.search(text.lower()):  # a film is called by its job's id
+        found.append(jobs.c.job_id == whole.group())
     plain = text.strip().lower().replace("-", "")
     if len(plain) >= _SHORTEST_ID and set(plain) <= set("0123456789abcdef"):
         name = sa.func.replace(sa.cast(jobs.c.job_id, sa.Text), "-", "")
         found.append(name.like(f"{plain}%"))
     return sa.or_(*found)
+
+
+def _has(column: sa.Column[str], wanted: str) -> sa.ColumnElement[bool]:
+    return column.icontains(wanted, autoescape=True)
 
 
 def _users(clip: str) -> sa.CompoundSelect[Any]:

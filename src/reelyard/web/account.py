@@ -22,7 +22,7 @@ from .visitor import Visitor, visitor_of
 def register(office: Office) -> None:
     @ui.page("/account")
     async def page(request: Request) -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         with frame(visitor, "Your account") as who:

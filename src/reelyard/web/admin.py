@@ -42,7 +42,7 @@ _PARTS: dict[str, tuple[str, str, Callable[[Visitor], Part]]] = {
 def register(office: Office) -> None:
     @ui.page("/admin")
     async def page(request: Request) -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         with frame(visitor, "Administration") as who:

@@ -11,26 +11,27 @@ from fastapi import Request
 from nicegui import ui
 from starlette.responses import Response
 
-from reelyard.domain.errors import JobRejected, NotSignedIn, ReelyardError
-from reelyard.services.clips import Clip, ListedClip
-from reelyard.services.job_views import Wanted
+from reelyard.services.clips import Clip
 from reelyard.services.office import Office
 
+from .compose_acts import RowActs
 from .compose_bar import Bar
 from .compose_bench import Benches
 from .compose_check import Checker
 from .compose_draft import DraftPanel
-from .compose_edit import RowEditor, SelectionBar
+from .compose_edit import SelectionBar
 from .compose_finder import Finder
-from .compose_list import Compilation, row_of_clip
+from .compose_like import begin_like
 from .compose_look import CSS
 from .compose_page import Page, button, element, set_prop, set_text
 from .compose_paste import PasteDialog, UploadDialog
-from .compose_rows import RowList, note, type_of
+from .compose_row import row_of_clip
+from .compose_rows import note
+from .compose_send import Sender
 from .compose_settings import SettingsForm
 from .compose_templates import Templates
 from .frame import frame
-from .visitor import show_error, sign_in_address, visitor_of
+from .visitor import visitor_of
 
 _ON_KEY = """(e) => {
     if (!(e.ctrlKey || e.metaKey) || e.altKey || e.target.matches('input:not([type=checkbox]), textarea')) return;
@@ -45,14 +46,15 @@ def register(office: Office) -> None:
 
     @ui.page("/")
     async def page(request: Request, like: str = "", template: str = "") -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         ui.add_css(CSS)
         with frame(visitor, "New compilation") as who:
             built = Compose(Page(visitor, benches.of(who.user_id)))
         await ui.context.client.connected(timeout=30)
-        await built.start(like, template)
+        if not ui.context.client.is_deleted:
+            await built.start(like, template)
         return None
 
 
@@ -61,8 +63,7 @@ class Compose:
 
     def __init__(self, page: Page) -> None:
         self._page = page
-        self._editor: tuple[int, RowEditor, ui.element] | None = None
-        self._last_picked: int | None = None
+        self._logo_started = False
         self._tabs: dict[str, ui.element] = {}
         page.refresh = self._refresh
         page.show_findings = self._show_findings
@@ -128,8 +129,9 @@ class Compose:
         self._own = element("div", "ry-notes", role="status")
         self._draft = DraftPanel(self._page)
         self._selection = SelectionBar(self._page, self._pick_logo)
-        self._rows = RowList(self._page, self._do)
-        self._bar = Bar(self._page, self._draft.begin, self._submit)
+        self._acts = RowActs(self._page, self._pick_logo, self._selection.sync)
+        self._rows = self._acts.rows
+        self._bar = Bar(self._page, self._draft.begin, Sender(self._page, self._show_sending))
         self._checker = Checker(self._page, self._show_checked)
 
     async def start(self, like: str, template: str) -> None:
@@ -137,7 +139,7 @@ class Compose:
         if like or template:
             ui.navigate.history.replace("/")  # loading it again must not begin it again
         if like:
-            await self._begin_like(like)
+            await begin_like(self._page, like)
         if template:
             await self._templates.use_by_id(template)
         if self._page.now.rows:
@@ -145,34 +147,6 @@ class Compose:
         await self._draft.resume()
         await self._settings.suggest()
         await self._finder.start()
-
-    async def _begin_like(self, job_id: str) -> None:
-        office = self._page.office
-        document = await self._page.visitor.do(lambda who: office.jobs.document(who, job_id))
-        if document is None:
-            return
-        had_some = bool(self._page.now.rows)
-        made = await self._with_paths(self._page.now.from_document(document))
-        self._page.change(made, "begin with a job's list")
-        if had_some:
-            ui.notify("The list was replaced by the job's. Undo brings yours back.", timeout=8000)
-
-    async def _with_paths(self, made: Compilation) -> Compilation:
-        """Videos that were named by their ids, with the files that they have now."""
-        ids = list(dict.fromkeys(row.video_id for row in made.rows if row.video_id))
-        library = self._page.office.library
-        listed: Sequence[ListedClip] | None = None
-        if ids:
-            listed = await self._page.visitor.do(
-                lambda who: library.resolve_list(who, "\n".join(ids))
-            )
-        found = {one.clip.video_id: one.clip for one in listed or () if one.clip is not None}
-        for row in made.rows:
-            if (clip := found.get(row.video_id)) is not None and row.video_id:
-                made = made.change(
-                    [row.row_id], path=row_of_clip(clip).path, name=row_of_clip(clip).name
-                )
-        return made
 
     # What is done to the list
 
@@ -183,60 +157,6 @@ class Compose:
             )
             self._page.change(self._page.now.add(map(row_of_clip, clips)), what)
 
-    def _do(self, act: str, row_id: int, value: Any, with_shift: bool) -> None:
-        """Something was done to a row."""
-        page, row = self._page, self._page.now.row(row_id)
-        if row is None:
-            return
-        if act in ("up", "down"):
-            page.change(page.now.step(row_id, -1 if act == "up" else 1), f"move {row.name}")
-            self._rows.focus(row_id)
-        elif act == "remove":
-            at = page.now.index(row_id) or 0
-            page.change(page.now.remove([row_id]), f"remove {row.name}")
-            if page.now.rows:
-                self._rows.focus(page.now.rows[min(at, len(page.now.rows) - 1)].row_id)
-        elif act == "copy":
-            page.change(page.now.duplicate([row_id]), f"duplicate {row.name}")
-        elif act == "type" and (item_type := type_of(value)) is not None:
-            page.change(page.now.set_type([row_id], item_type), f"set the type of {row.name}")
-        elif act == "open":
-            self._open(row_id)
-        elif act == "pick":
-            self._pick(row_id, value, with_shift)
-
-    def _pick(self, row_id: int, value: Any, with_shift: bool) -> None:
-        """Select a row or not; with Shift all from the last one on."""
-        ids = [row.row_id for row in self._page.now.rows]
-        wanted = value if isinstance(value, bool) else row_id not in self._page.selected
-        rows = {row_id}
-        if with_shift and self._last_picked in ids:
-            begin, end = sorted((ids.index(self._last_picked), ids.index(row_id)))
-            rows = set(ids[begin : end + 1])
-        self._last_picked = row_id
-        self._page.selected = self._page.selected | rows if wanted else self._page.selected - rows
-        self._rows.show_lengths()
-        self._selection.sync()
-
-    def _open(self, row_id: int) -> None:
-        """Show a row's fields, or no more."""
-        was = self._close_editor()
-        view, row = self._rows.view(row_id), self._page.now.row(row_id)
-        if was == row_id or view is None or row is None:
-            return
-        made: list[RowEditor] = []
-        place = view.open(lambda: made.append(RowEditor(self._page, row, self._pick_logo)))
-        self._editor = (row_id, made[0], place)
-
-    def _close_editor(self) -> int | None:
-        if self._editor is None:
-            return None
-        row_id, _, place = self._editor
-        if not place.is_deleted:
-            place.delete()
-        self._editor = None
-        return row_id
-
     async def _pick_logo(self) -> str | None:
         self._logos.open()
         if not self._logo_started:
@@ -244,8 +164,6 @@ class Compose:
             await self._logo_finder.start()
         picked: str | None = await self._logos
         return picked
-
-    _logo_started = False
 
     def _logo_picked(self, clips: Sequence[Clip]) -> None:
         self._logos.submit(row_of_clip(clips[0]).path)
@@ -269,11 +187,7 @@ class Compose:
 
     def _refresh(self) -> None:
         bench = self._page.bench
-        if self._editor is not None and bench.now.row(self._editor[0]) is None:
-            self._close_editor()
-        self._rows.sync()
-        if self._editor is not None and (row := bench.now.row(self._editor[0])) is not None:
-            self._editor[1].show(row)
+        self._acts.sync()
         self._settings.sync()
         self._selection.sync()
         self._finder.show_counts(Counter(row.path or "" for row in bench.now.rows))
@@ -292,6 +206,12 @@ class Compose:
         self._rows.show_lengths()
         self._bar.show(self._checker)
 
+    def _show_sending(self, begins: bool) -> None:
+        self._bar.submit.props(add="loading") if begins else self._bar.submit.props(
+            remove="loading"
+        )
+        self._bar.show(self._checker)
+
     def _show_findings(self) -> None:
         """Problems beside their items; the job's own above the list."""
         self._rows.show_problems()
@@ -304,33 +224,3 @@ class Compose:
                 if one.field != "channel_name" or not wants_channel:
                     note(one)
         self._bar.show(self._checker)
-
-    async def _submit(self) -> None:
-        """Once, however often it is clicked."""
-        page, bench = self._page, self._page.bench
-        if bench.is_submitting:
-            return
-        bench.is_submitting = True
-        self._bar.submit.props(add="loading")
-        self._bar.show(self._checker)
-        now, wanted = page.now, Wanted(priority=page.now.settings.priority, key=bench.key())
-        try:
-            done = await page.visitor.ask(
-                lambda who: page.office.jobs.submit(who, now.to_document(), wanted)
-            )
-        except JobRejected as error:
-            page.found(error.problems, now)
-            ui.notify(
-                "The job was not submitted: there are problems beside their items.", type="negative"
-            )
-        except NotSignedIn:
-            ui.navigate.to(sign_in_address("/"))
-        except ReelyardError as error:
-            show_error(error)
-        else:
-            bench.submitted()
-            ui.navigate.to(f"/jobs/{done.state.job_id}")
-        finally:
-            bench.is_submitting = False
-            self._bar.submit.props(remove="loading")
-            self._bar.show(self._checker)

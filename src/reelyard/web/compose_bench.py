@@ -12,7 +12,8 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 
-from .compose_list import Compilation, History
+from .compose_history import History
+from .compose_list import Compilation
 
 MOST_PEOPLE = 200
 

@@ -9,8 +9,9 @@ from nicegui import ui
 
 from reelyard.domain.job import ItemType
 
-from .compose_list import Compilation, Row
+from .compose_list import Compilation
 from .compose_page import TYPES, Page, button
+from .compose_row import Row
 from .compose_time import seconds_from, written
 
 _WRONG_TIME = "Write seconds or minutes: 12.5 or 1:05"

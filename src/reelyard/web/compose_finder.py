@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from nicegui import events, ui
 
 from reelyard.domain.access import Principal
-from reelyard.domain.errors import ReelyardError, printable
+from reelyard.domain.errors import ReelyardError
 from reelyard.services.clip_search import Kind
 from reelyard.services.clips import Clip, ClipFacts, Folder
-from reelyard.store.rows import encoded
 
-from .compose_page import button, element, set_prop, set_text, thumbnail_address
+from .compose_cards import (
+    LIBRARY,
+    ON_CLICK,
+    Card,
+    Place,
+    crumbs,
+    folder_button,
+    places_of,
+    show_in_place,
+)
+from .compose_page import button, element
 from .frame import empty
 from .visitor import Visitor
-from .words import clock, size
 
 AT_ONCE = 60
 _KINDS: dict[Kind | None, str] = {None: "All", "video": "Videos", "image": "Images"}
-_ON_CLICK = """(e) => {
-    const act = e.target.closest('[data-act]');
-    if (act) emit(act.dataset.act, Number(act.dataset.card), act.checked ?? null);
-}"""
 _INCOMPLETE = "Not all folders could be searched: look into them, too."
 Pick = Callable[[Sequence[Clip]], Any]
 
@@ -40,47 +43,7 @@ class _Part:
     clips: tuple[Clip, ...]
     cursor: str | None
     note: str
-
-
-class Card:
-    """One clip of the finder."""
-
-    def __init__(self, number: int, clip: Clip) -> None:
-        self.clip = clip
-        self.path = encoded(clip.path)
-        name = printable(clip.name)
-        with element("div", "ry-clip") as self.root:
-            with element("button", "ry-clip-add", type="button") as add:
-                add.props.update({"data-act": "add", "data-card": number, "data-testid": "clip-add",
-                                  "aria-label": f"Add {name}", "title": printable(clip.path)})  # fmt: skip
-                add.mark("clip-add")
-                element("img", "ry-clip-image", loading="lazy", alt="",
-                        src=thumbnail_address(self.path))  # fmt: skip
-                element("span", "ry-clip-name", name)
-                self._facts = element("span", "ry-clip-facts ry-dim ry-mono", "")
-            self._count = element("span", "ry-clip-count ry-mono", "")
-            box = element("input", "ry-box ry-clip-box", type="checkbox")
-            box.props.update({"data-act": "pick", "data-card": number, "data-testid": "clip-select",
-                              "aria-label": f"Select {name}"})  # fmt: skip
-            self._box = box
-        self.show_facts(None)
-
-    def show_facts(self, facts: ClipFacts | ReelyardError | None) -> None:
-        known = size(self.clip.size) if self.clip.size is not None else ""
-        if isinstance(facts, ClipFacts):
-            length = "image" if facts.seconds is None else clock(facts.seconds)
-            known = " · ".join(filter(None, (length, known)))
-            set_prop(self._facts, "title", f"{facts.width}×{facts.height}, {facts.codec}")
-        elif facts is not None:
-            known = "can't be used"
-            set_prop(self._facts, "title", str(facts))
-        set_text(self._facts, known)
-
-    def show_count(self, count: int) -> None:
-        set_text(self._count, f"in the list{f' {count}×' if count > 1 else ''}" if count else "")
-
-    def show_picked(self, picked: bool) -> None:
-        set_prop(self._box, "checked", picked)
+    places: Sequence[Place]
 
 
 class Finder:
@@ -130,7 +93,7 @@ class Finder:
                 kinds.props["data-testid"] = "kind"
         self._message = ui.column().classes("full-width")
         self._grid = element("div", "ry-clips").mark("clips")
-        self._grid.on("click", self._acted, js_handler=_ON_CLICK)
+        self._grid.on("click", self._acted, js_handler=ON_CLICK)
         self._more = (
             ui.button("More", on_click=self._next).props("flat no-caps").classes("full-width")
         )
@@ -184,7 +147,7 @@ class Finder:
         self._cursor = part.cursor
         if is_first:
             self._clear()
-            self._show_crumbs(text)
+            self._show_crumbs(part.places, text)
         self._show(part, text)
         await self._measure(asked, self._cards[-len(part.clips) :] if part.clips else [])
 
@@ -193,11 +156,12 @@ class Finder:
         if text:
             found = library.search(who, text, self._kind, cursor=cursor, limit=AT_ONCE)
             note = "" if found.complete else _INCOMPLETE
-            return _Part((), found.rows, found.cursor, note)
+            return _Part((), found.rows, found.cursor, note, ())
         listing = library.browse(who, self._folder, cursor=cursor, limit=AT_ONCE)
         note = f"{listing.unreadable} files can't be read." if listing.unreadable else ""
         clips = tuple(filter(self._is_wanted, listing.clips))
-        return _Part(listing.folders, clips, listing.cursor, note)
+        places = places_of(library.roots(who), self._folder)
+        return _Part(listing.folders, clips, listing.cursor, note, places)
 
     def _is_wanted(self, clip: Clip) -> bool:
         return self._kind is None or clip.is_image == (self._kind == "image")
@@ -211,7 +175,7 @@ class Finder:
     def _show_failure(self, error: ReelyardError) -> None:
         self._clear()
         self._more.set_visibility(False)
-        self._show_crumbs("")
+        self._show_crumbs([LIBRARY], "")
         with self._message:
             show_in_place(error)
             ui.button("Try again", icon="refresh", on_click=self._begin).props("flat no-caps")
@@ -219,7 +183,7 @@ class Finder:
     def _show(self, part: _Part, text: str) -> None:
         with self._grid:
             for folder in part.folders:
-                _folder_button(folder, self._open)
+                folder_button(folder, self._open)
             for clip in part.clips:
                 card = Card(len(self._cards), clip)
                 card.show_count(self._in_list[card.path])
@@ -239,35 +203,13 @@ class Finder:
         else:
             empty("folder_open", "No clips here", "Copy clips into this folder, upload some, or look in another one.")  # fmt: skip
 
-    def _show_crumbs(self, text: str) -> None:
+    def _show_crumbs(self, places: Sequence[Place], text: str) -> None:
         self._crumbs.clear()
         with self._crumbs:
             if text:
                 ui.label("Found").classes("text-weight-medium")
-                return
-            crumbs = self._places()
-            for n, (name, path) in enumerate(crumbs):
-                if n:
-                    element("span", "ry-dim", "/").props["aria-hidden"] = "true"
-                made = element("button", "ry-crumb", name, type="button")
-                made.on("click", lambda _, path=path: self._open(path), args=[])
-                if n == len(crumbs) - 1:
-                    made.props["aria-current"] = "page"
-
-    def _places(self) -> list[tuple[str, str | None]]:
-        """The folders on the way to where we are."""
-        places: list[tuple[str, str | None]] = [("Library", None)]
-        if self._folder is None:
-            return places
-        here = Path(self._folder)
-        roots = self._visitor.office.library.roots(self._visitor.principal())
-        for name, root in roots:
-            if here.is_relative_to(root):
-                parts = here.relative_to(root).parts
-                places.append((name, str(root)))
-                places += [(printable(part), str(root.joinpath(*parts[: n + 1]))) for n, part in enumerate(parts)]  # fmt: skip
-                break
-        return places
+            else:
+                crumbs(places, self._open)
 
     async def _measure(self, asked: int, cards: Sequence[Card]) -> None:
         """Have the lengths shown, some at a time, as long as somebody looks at them."""
@@ -324,21 +266,6 @@ class Finder:
         self._in_list = in_list
         for card in self._cards:
             card.show_count(in_list[card.path])
-
-
-def _folder_button(folder: Folder, go: Callable[[str], Awaitable[None]]) -> None:
-    with element("button", "ry-folder", type="button") as made:
-        made.props["data-testid"] = "folder"
-        element("span", "material-icons", "folder").props["aria-hidden"] = "true"
-        element("span", "ry-clip-name", printable(folder.name))
-    made.on("click", lambda _, path=folder.path: go(path), args=[])
-
-
-def show_in_place(error: ReelyardError) -> None:
-    """What went wrong, where it would have been."""
-    with element("div", "ry-note ry-problem", role="alert"):
-        element("span", "material-icons", "error_outline").props["aria-hidden"] = "true"
-        element("span", "", f"{error.message[:1].upper()}{error.message[1:]}. {error.remedy}.")
 
 
 async def _maybe(answer: Any) -> None:

@@ -25,7 +25,8 @@ body.body--dark .ry-compose { color-scheme: dark; } body.body--dark .ry-compose 
 .ry-clip-count:empty { display: none; }
 .ry-box { width: 18px; height: 18px; accent-color: #2f6fed; cursor: pointer; margin: 0; }
 .ry-clip-box { position: absolute; right: 9px; top: 9px; }
-  .ry-picked { align-items: center; position: sticky; bottom: 0; width: 100%; gap: 4px; padding: 6px; border: 1px solid var(--ry-line); border-radius: 8px; background: var(--ry-paper); z-index: 1; }
+  .ry-dialog .ry-clip-box { display: none; }
+.ry-picked { align-items: center; position: sticky; bottom: 0; width: 100%; gap: 4px; padding: 6px; border: 1px solid var(--ry-line); border-radius: 8px; background: var(--ry-paper); z-index: 1; }
 .ry-settings, .ry-switches { align-items: center; } .ry-settings { width: 100%; gap: 8px 10px; } .ry-settings .q-field { padding-bottom: 0; } .ry-switches { gap: 6px 20px; flex: 1 1 100%; } .ry-grow { flex: 1 1 200px; }
 .ry-rows { background: var(--ry-paper); width: 100%; gap: 0; counter-reset: row; border: 1px solid var(--ry-line); border-radius: 10px; }
 .ry-rows:empty { display: none; }
@@ -71,7 +72,7 @@ body.body--dark .ry-problem { color: #ff9b9b; background: rgba(255,80,80,.14); }
   .ry-row { grid-template-columns: 30px 22px 24px 72px minmax(0, 1fr); padding: 6px; }
   .ry-row-thumb { width: 72px; height: 41px; } .ry-handle { font-size: 26px; }
   .ry-row-type { order: 6; grid-column: 1 / 4; min-width: 0; } .ry-row-length { order: 7; grid-column: 4; }
-  .ry-short .q-btn__content .block { display: none; } .ry-short .q-icon { margin: 0; }
+  .ry-short .q-btn__content .block { display: none !important; } .ry-short .q-icon { margin: 0; }
   .ry-facts { display: grid; grid-template-columns: repeat(3, auto); gap: 2px 10px; font-size: 13px; } .ry-fact { display: flex; gap: 4px; align-items: baseline; flex-wrap: wrap; }
   .ry-fact .ry-fact-value { min-width: 0; } .ry-why { flex: 1 1 100%; }
   .ry-row-notes { grid-column: 1 / -1; } .ry-row-buttons { order: 8; grid-column: 5; grid-row: 2; justify-self: end; } .ry-editor { padding-left: 0; }

@@ -15,7 +15,8 @@ from reelyard.domain.job import ItemType
 from reelyard.services.office import Office
 
 from .compose_bench import Bench
-from .compose_list import Compilation, Row
+from .compose_list import Compilation
+from .compose_row import Row
 from .visitor import Visitor
 
 TYPES = {one: one.value.capitalize() for one in ItemType}

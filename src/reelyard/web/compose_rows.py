@@ -10,8 +10,9 @@ from nicegui import events, ui
 from reelyard.domain.errors import Problem
 from reelyard.domain.job import ItemType
 
-from .compose_list import Compilation, Row
+from .compose_list import Compilation
 from .compose_page import TYPES, Page, element, sentence, set_prop, set_text, thumbnail_address
+from .compose_row import Row
 from .compose_time import written
 from .frame import empty
 from .words import clock

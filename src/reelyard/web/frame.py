@@ -36,7 +36,7 @@ _CSS = """
 :root { --ry-line: rgba(120,120,120,.22); --ry-soft: rgba(120,120,120,.09); --ry-dim: #5d6470; }
 body.body--dark { --ry-line: rgba(255,255,255,.16); --ry-soft: rgba(255,255,255,.06); --ry-dim: #a7afbd; }
 body.body--light { background: #f6f7f9; }
-body.body--dark .text-primary { color: #85aeff !important; }
+body.body--dark .text-primary { --q-primary: #85aeff; }
 .ry-page { width: 100%; max-width: 1240px; margin: 0 auto; padding: 16px; gap: 16px; }
 .ry-dim { color: var(--ry-dim); }
 .ry-mono { font-variant-numeric: tabular-nums; }
@@ -64,7 +64,9 @@ def frame(visitor: Visitor, title: str) -> Iterator[Principal]:
     with ui.header(elevated=False).classes("items-center q-px-md q-py-xs").props("bordered"):
         drawer_button = ui.button(icon="menu").props("flat dense round color=white")
         drawer_button.props('aria-label="Menu"').classes("lt-md")
-        ui.link("Reelyard", "/").classes("text-white text-weight-bold text-h6").style("text-decoration: none")
+        ui.link("Reelyard", "/").classes("text-white text-weight-bold text-h6").style(
+            "text-decoration: none"
+        )
         with ui.row().classes("gt-sm items-center q-ml-md").style("gap: 4px"):
             for place in places:
                 _tab(place, visitor.path)
@@ -77,7 +79,8 @@ def frame(visitor: Visitor, title: str) -> Iterator[Principal]:
                 _row(place, visitor.path)
     drawer_button.on_click(drawer.toggle)
     with ui.column().classes("ry-page").props("id=content tabindex=-1 role=main"):
-        ui.label(title).classes("text-h5 text-weight-medium").props("role=heading aria-level=1")
+        heading = ui.label(title).classes("text-h5 text-weight-medium")
+        heading.props("role=heading aria-level=1").style("overflow-wrap: anywhere; max-width: 100%")
         yield who
 
 

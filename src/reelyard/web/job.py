@@ -40,7 +40,7 @@ def register(office: Office) -> None:
 
     @ui.page("/jobs/{job_id}")
     async def page(request: Request, job_id: str) -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         try:

@@ -113,8 +113,14 @@ async def confirm(title: str, text: str, yes: str, no: str = "Back") -> bool:
             ui.button(no, on_click=lambda: dialog.submit(False)).props("flat no-caps autofocus")
             sure = ui.button(yes, on_click=lambda: dialog.submit(True))
             tagged(sure.props("unelevated no-caps color=negative"), "confirm")
-    answer = bool(await dialog)
-    dialog.delete()
+    return bool(await _answer(dialog))
+
+
+async def _answer(dialog: ui.dialog) -> object:
+    """What was chosen; None where it was left, or the page was closed under it."""
+    answer: object = await dialog
+    if not dialog.is_deleted:
+        dialog.delete()
     return answer
 
 
@@ -134,8 +140,7 @@ async def _ask_priority(state: JobState, highest: int) -> int | None:
             ui.button("Back", on_click=lambda: dialog.submit(None)).props("flat no-caps")
             done = ui.button("Set", on_click=lambda: dialog.submit(chosen.value))
             tagged(done.props("unelevated no-caps"), "priority-set")
-    answer = await dialog
-    dialog.delete()
+    answer = await _answer(dialog)
     return answer if isinstance(answer, int) else None
 
 
@@ -154,6 +159,5 @@ async def _ask_removal(state: JobState) -> bool | None:
             )
             tagged(only.props("outline no-caps color=negative"), "remove-job")
             ui.button("Back", on_click=lambda: dialog.submit(None)).props("flat no-caps autofocus")
-    answer = await dialog
-    dialog.delete()
+    answer = await _answer(dialog)
     return answer if isinstance(answer, bool) else None

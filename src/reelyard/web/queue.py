@@ -39,7 +39,7 @@ def register(office: Office) -> None:
 
     @ui.page("/queue")
     async def page(request: Request) -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         with frame(visitor, "Queue"):
@@ -89,7 +89,7 @@ class QueuePage:
                 )  # fmt: skip
             with self._empty:
                 empty("inbox", "Nothing is waiting", "Put a compilation together and submit it: it appears "
-                      "here, moves up as others are done, and its film is ready at 100 %.")  # fmt: skip
+                      "here, moves up as others are done, and its film is on its page in the end.")  # fmt: skip
                 with ui.row().classes("full-width justify-center"):
                     new = ui.button("New compilation", icon="add_circle",
                                     on_click=lambda: ui.navigate.to("/"))  # fmt: skip

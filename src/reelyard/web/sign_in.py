@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Form, Request
 from nicegui import ui
+from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from reelyard.domain.errors import (
@@ -51,14 +52,14 @@ def register(app: FastAPI, office: Office) -> None:
     @app.post("/sign-out", include_in_schema=False)
     def sign_out(request: Request) -> Response:
         with suppress(NotSignedIn):
-            office.access.sign_out(Visitor(office, request).principal())
+            office.access.sign_out(Visitor(office, request).identify())
         answer = RedirectResponse("/sign-in", status_code=303)
         answer.delete_cookie(SESSION_COOKIE)
         return answer
 
     @ui.page("/sign-in", title="Sign in · Reelyard")
-    def page(request: Request, to: str = "/", why: str = "") -> Response | None:
-        if office.access.is_open:
+    async def page(request: Request, to: str = "/", why: str = "") -> Response | None:
+        if why != "away" and await run_in_threadpool(lambda: office.access.is_open):
             return RedirectResponse("/", status_code=303)
         _form(Visitor(office, request), local(to), _WORDS.get(why, ""))
         return None

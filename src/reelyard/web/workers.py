@@ -28,7 +28,7 @@ _LOOK_SECONDS = 5.0  # heartbeats, disks and who is gone are no events
 def register(office: Office) -> None:
     @ui.page("/workers")
     async def page(request: Request) -> Response | None:
-        visitor = visitor_of(office, request)
+        visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
         with frame(visitor, "Workers") as who:
