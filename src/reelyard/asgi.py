@@ -175,7 +175,8 @@ def check_address(settings: Settings, access: Access) -> None:
                               remedy="Set both REELYARD_TLS_CERT and REELYARD_TLS_KEY")  # fmt: skip
     if settings.tls_cert is not None:
         _check_certificate(settings)
-    if not is_loopback(settings.host) and not settings.media_roots:
+    others = not is_loopback(settings.host) or settings.trusted_proxies
+    if others and not settings.media_roots:
         raise SettingsInvalid(
             "others could make films of any file of this machine",
             remedy="Set REELYARD_MEDIA_ROOTS to the folders that clips are in",

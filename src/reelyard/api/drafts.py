@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body
 from fastapi.responses import FileResponse
 from pydantic import Field
 
-from reelyard.domain.errors import JobRejected, RequestInvalid
+from reelyard.domain.errors import RequestInvalid
 from reelyard.services.drafts import ITEM_SECONDS, LONGEST_ITEM_SECONDS, Draft
 
 from .errors import ProblemItem, item_of
@@ -68,10 +68,7 @@ def begin(office: TheOffice, who: Who, wish: Annotated[DraftIn, Body()]) -> Draf
         raise RequestInvalid("a job is a list of fields", field="job",
                              remedy="Give it channel_name and items")  # fmt: skip
     own = {name: one for name, one in wish.job.items() if name not in _BESIDES}
-    reading = office.jobs.read(own)
-    if reading.problems:
-        raise JobRejected(reading.problems)
-    return DraftOut.of(office.drafts.begin(who, reading.job, wish.seconds_per_item))
+    return DraftOut.of(office.drafts.begin(who, office.jobs.to_draft(own), wish.seconds_per_item))
 
 
 _BESIDES = ("priority", "metadata", "webhook")

@@ -208,6 +208,12 @@ class _Stream:
             is_ping = event.kind == "ping"
             if is_ping or (self._is_of_job(event) and event.is_for(self._who)):
                 yield ready
+            if self._job_id is not None and _is_removal_of(self._job_id, event):
+                return
 
     def _is_of_job(self, event: LiveEvent) -> bool:
         return self._job_id is None or event.job_id == self._job_id
+
+
+def _is_removal_of(job_id: str, event: LiveEvent) -> bool:
+    return event.job_id == job_id and event.data.get("what") == "remove"

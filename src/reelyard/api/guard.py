@@ -29,6 +29,7 @@ _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 _UPLOADS = "/api/v1/library/uploads/"
 _BY_TOKEN = ("/api/", "/metrics")  # only there does the Authorization header say who asks
 _AGAIN_AFTER = {429: b"60", 503: b"5"}
+_SOCKETS = ("/_nicegui_ws/", "/socket.io/")  # these also begin as ordinary requests
 _PASSED_ON = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -142,7 +143,8 @@ def is_same_site(scope: Scope, headers: Headers) -> bool:
 
     Browsers say so themselves; programs that are no browsers say nothing.
     """
-    if scope["type"] == "http" and scope["method"] in _SAFE:
+    is_socket = scope["type"] == "websocket" or str(scope["path"]).startswith(_SOCKETS)
+    if scope["type"] == "http" and scope["method"] in _SAFE and not is_socket:
         return True
     site = headers.get("sec-fetch-site")
     if site is not None and scope["type"] == "http":

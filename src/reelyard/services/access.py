@@ -77,6 +77,10 @@ class Access:
         return Throttle("20/minute", "200/hour")
 
     @cached_property
+    def _one_at_a_time(self) -> threading.Lock:
+        return threading.Lock()
+
+    @cached_property
     def _nobodys(self) -> str:
         """Checked where nobody has the name, so that the answer takes as long."""
         return self._hasher.hash(secrets.token_urlsafe())
@@ -101,6 +105,13 @@ class Access:
 
     def sign_in(self, username: str, password: str, address: str) -> str:
         """The secret of a new session. Raises NotSignedIn or TooManyRequests."""
+        with self._one_at_a_time:  # else many tries at once pass before the first is counted
+            account = self._checked(username, password, address)
+        secret = secrets.token_urlsafe(32)
+        self.accounts.open_session(account.user_id, digest(secret), SESSION_SECONDS)
+        return secret
+
+    def _checked(self, username: str, password: str, address: str) -> Account:
         name = username.casefold()[:LONGEST_NAME]
         self._by_address.check(address)
         self._by_name.check(name, address)
@@ -112,9 +123,7 @@ class Access:
             self._by_name.count(name, address)
             raise NotSignedIn("that name and password don't go together",
                               remedy="Check both, or ask an admin for a new password")  # fmt: skip
-        secret = secrets.token_urlsafe(32)
-        self.accounts.open_session(known[0].user_id, digest(secret), SESSION_SECONDS)
-        return secret
+        return known[0]
 
     def sign_out(self, principal: Principal) -> None:
         if principal.session is not None:

@@ -112,6 +112,13 @@ class JobDesk:
         known = outlook([*self.jobs.ahead(), new], self.workers.list(), self.queues.paused())
         return known.starts[job.job_id], known.jobs[job.job_id]
 
+    def to_draft(self, document: object) -> Job:
+        """The job in a document, to make a draft of. Raises JobRejected."""
+        reading = self.read(document)
+        if reading.problems:
+            raise JobRejected(reading.problems)
+        return reading.job
+
     def submit(self, principal: Principal, document: object, wanted: Wanted) -> Submitted:
         """Raises JobRejected with all problems, JobConflict, NotAllowed."""
         principal.allow(Action.SUBMIT)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from reelyard.domain.errors import Cancelled, JobRejected, Problem, ReelyardError
 from reelyard.domain.job import Job
-from reelyard.domain.timeline import seconds_of
+from reelyard.domain.timeline import FRAME_RATE, seconds_of
 from reelyard.engine.commands import quoted
 from reelyard.engine.ffmpeg import StopSignal
 from reelyard.files.job_log import JobLog
@@ -68,6 +68,13 @@ class Draft:
         return self.status in _OVER
 
 
+MOST_FRAMES = 20 * 60 * FRAME_RATE
+_TOO_LONG = (
+    f"a draft may have {MOST_FRAMES // FRAME_RATE // 60} minutes. "
+    "Make one of the first seconds of each clip, or render the film."
+)
+
+
 class Making:
     """The making of one draft, in one thread; others look at it, and may discard it meanwhile."""
 
@@ -83,6 +90,7 @@ class Making:
         self._stop = StopSignal()
         self._lock = threading.Lock()
         self._runs = False
+        self._is_too_long = False
 
     def run(self) -> None:
         """Make the film. Whatever comes of it can be read off the draft."""
@@ -94,7 +102,10 @@ class Making:
             self._change(status=DraftStatus.RENDERING, stage=Stage.PROBING)
             self._finish(self._render())
         except Cancelled:
-            self._change(status=DraftStatus.CANCELLED)
+            if self._is_too_long:
+                self._fail(_TOO_LONG)
+            else:
+                self._change(status=DraftStatus.CANCELLED)
         except JobRejected as error:
             self._fail(str(error), error.problems)
         except ReelyardError as error:
@@ -133,6 +144,9 @@ class Making:
                 raise
 
     def _watch(self, progress: Progress) -> None:
+        if progress.frames_total > MOST_FRAMES:
+            self._is_too_long = True  # others wait for theirs
+            self._stop.stop()
         self._change(
             stage=progress.stage, percent=progress.percent, seconds_left=progress.seconds_left
         )

@@ -17,7 +17,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
-    text,
 )
 
 from .clock import UtcTime
@@ -96,7 +95,6 @@ jobs = Table(
     Index("ix_jobs_done", "completed_at"),
     Index("ix_jobs_frames", "frames"),
     Index("ix_jobs_place", "place"),
-    Index("ix_jobs_order", text("priority DESC"), "place"),
 )
 
 job_items = Table(

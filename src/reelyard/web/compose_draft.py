@@ -53,10 +53,8 @@ class DraftPanel:
         document["channel_name"] = document["channel_name"].strip() or "draft"
 
         def call(who: Principal) -> Draft:
-            reading = office.jobs.read(document)
-            if reading.problems:
-                raise JobRejected(reading.problems)
-            return office.drafts.begin(who, reading.job, None if whole else ITEM_SECONDS)
+            job = office.jobs.to_draft(document)
+            return office.drafts.begin(who, job, None if whole else ITEM_SECONDS)
 
         try:
             draft = await self._page.visitor.ask(call)

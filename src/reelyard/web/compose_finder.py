@@ -11,7 +11,7 @@ from typing import Any
 from nicegui import events, ui
 
 from reelyard.domain.access import Principal
-from reelyard.domain.errors import ReelyardError
+from reelyard.domain.errors import NotSignedIn, ReelyardError
 from reelyard.services.clip_search import Kind
 from reelyard.services.clips import Clip, ClipFacts, Folder
 
@@ -27,7 +27,7 @@ from .compose_cards import (
 )
 from .compose_page import button, element
 from .frame import empty
-from .visitor import Visitor
+from .visitor import Visitor, sign_in_address
 
 AT_ONCE = 60
 _KINDS: dict[Kind | None, str] = {None: "All", "video": "Videos", "image": "Images"}
@@ -138,6 +138,9 @@ class Finder:
         self._grid.props["aria-busy"] = "true"
         try:
             part = await self._visitor.ask(lambda who: self._part(who, text, cursor))
+        except NotSignedIn:
+            ui.navigate.to(sign_in_address("/"))
+            return
         except ReelyardError as error:
             if asked == self._asked:
                 self._show_failure(error)

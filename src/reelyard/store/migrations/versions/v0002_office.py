@@ -35,7 +35,6 @@ def _indexes() -> None:
     op.create_index("ix_jobs_status", "jobs", ["status", "created_at"])
     op.create_index("ix_jobs_done", "jobs", ["completed_at"])
     op.create_index("ix_jobs_frames", "jobs", ["frames"])
-    op.create_index("ix_jobs_order", "jobs", [sa.text("priority DESC"), "place"])
     op.create_index("ix_job_items_video_id", "job_items", ["video_id"])
     op.create_index("ix_job_items_path", "job_items", ["path"], postgresql_using="hash")
     op.create_index("ix_job_items_named", "job_items", ["named"], postgresql_using="hash")
