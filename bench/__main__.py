@@ -6,6 +6,8 @@
     d  seconds from the command to the first FFmpeg
     e  CPU time of everything that is not FFmpeg, against FFmpeg's own
     f–j  the farm (``bench/farm.py``)
+    k–l  the API over many jobs (``bench/api.py``)
+    m–o  being watched by many (``bench/watch.py``)
 
 Ratios hold on a noisy machine; the seconds beside them are this run's only.
 """
@@ -29,10 +31,12 @@ from reelyard.services.gather import gather
 from reelyard.services.job_file import parse_job
 from reelyard.settings import Settings
 
+from .api import api
 from .farm import farm
 from .material import short_items, twenty
 from .measure import Measured, measure
 from .one_graph import one_graph
+from .watch import watched
 
 AVERAGE_ITEM = 10
 """The item whose length is nearest to the average of all twenty."""
@@ -109,15 +113,21 @@ def median(runs: int, one: Callable[[], float]) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="bench")
     arguments.add_argument("--runs", type=int, default=3, help="pairs for (a)")
-    arguments.add_argument("--only", choices=("engine", "farm"), help="one half of it")
+    arguments.add_argument(
+        "--only", choices=("engine", "farm", "api", "watch"), help="one part of it"
+    )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as name:
         bench = Bench(Path(name))
-        if given.only != "farm":
+        if given.only in (None, "engine"):
             speed(bench, given.runs)
             memory(bench)
-        if given.only != "engine":
+        if given.only in (None, "farm"):
             farm(bench.folder, bench.ffmpeg, given.runs)
+        if given.only in (None, "api"):
+            api(bench.folder / "api")
+        if given.only in (None, "watch"):
+            watched(bench.folder / "watch", bench.ffmpeg, given.runs)
 
 
 def speed(bench: Bench, runs: int) -> None:

@@ -203,15 +203,19 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-_TEMPLATE = "store_template"
+@pytest.fixture(scope="session")
+def template_name(postgres: PostgresServer) -> str:
+    """The name of a migrated database that copies are made of. Tests elsewhere have one of their own."""
+    name = f"template_{uuid.uuid4().hex}"
+    _migrate(postgres.create(name))
+    return name
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres: PostgresServer) -> Iterator[Database]:
+def postgres_template(postgres: PostgresServer, template_name: str) -> Iterator[Database]:
     """A migrated database."""
-    url = postgres.create(_TEMPLATE)
-    _migrate(url)
-    with closing(Database(postgres.create("store", _TEMPLATE))) as database:
+    copy = postgres.create(f"store_{uuid.uuid4().hex}", template_name)
+    with closing(Database(copy)) as database:
         yield database
 
 
@@ -232,12 +236,12 @@ def postgres_emptied(postgres: PostgresServer, postgres_template: Database) -> s
 
 
 @pytest.fixture
-def postgres_clone(postgres: PostgresServer, postgres_template: Database) -> Iterator[str]:
+def postgres_clone(postgres: PostgresServer, template_name: str) -> Iterator[str]:
     """The URL of a migrated, empty database of the test's own, which it may spoil."""
     name = f"store_{uuid.uuid4().hex}"
     if not postgres.runs():
         postgres.start()
-    yield postgres.create(name, _TEMPLATE)
+    yield postgres.create(name, template_name)
     if postgres.runs():
         postgres.drop(name)
 

@@ -24,7 +24,7 @@ class Sort(StrEnum):
     FIRST_DONE = "completed_at"
     LONGEST = "-frames"
     CHANNEL = "channel_name"
-    TURN = "turn"  # in the order in which workers take them
+    TURN = "turn"  # those that wait or run, as workers take them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

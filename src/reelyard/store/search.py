@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +23,7 @@ from .rows import STATE_COLUMNS, WITH_NAMES, decoded, encoded, happening_of, job
 from .schema import compilation_results, events, job_attempts, job_items, jobs, profiles
 
 _SHORTEST_ID = 4
+_ID_LENGTH = 32
 _WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _UTC = timedelta(0)
 
@@ -208,6 +210,8 @@ def _conditions(query: JobQuery) -> list[sa.ColumnElement[bool]]:
     found = _between(jobs.c.created_at, query.since, query.until)
     if query.statuses:
         found.append(jobs.c.status.in_([one.value for one in query.statuses]))
+    elif query.sort is Sort.TURN:  # others have none
+        found.append(jobs.c.status.in_([JobStatus.QUEUED.value, JobStatus.PROCESSING.value]))
     if query.sort in (Sort.LAST_DONE, Sort.FIRST_DONE):
         found.append(jobs.c.completed_at.is_not(None))
     if query.channel is not None:
@@ -247,9 +251,9 @@ def _says(text: str) -> sa.ColumnElement[bool]:
     if whole := _WHOLE_ID.search(text.lower()):  # a film is called by its job's id
         found.append(jobs.c.job_id == whole.group())
     plain = text.strip().lower().replace("-", "")
-    if len(plain) >= _SHORTEST_ID and set(plain) <= set("0123456789abcdef"):
-        name = sa.func.replace(sa.cast(jobs.c.job_id, sa.Text), "-", "")
-        found.append(name.like(f"{plain}%"))
+    if _SHORTEST_ID <= len(plain) <= _ID_LENGTH and set(plain) <= set("0123456789abcdef"):
+        first, last = (str(uuid.UUID(plain.ljust(_ID_LENGTH, rest))) for rest in "0f")
+        found.append(jobs.c.job_id.between(first, last))
     return sa.or_(*found)
 
 
