@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from reelyard.services.job_file import parse_job
 from reelyard.services.progress import Watcher
 from reelyard.services.render_job import Rendered
 from reelyard.settings import Settings
+from tests.forks import Fork
 
 if TYPE_CHECKING:
     from tests.servers import PostgresServer, RedisServer
@@ -128,9 +129,24 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
-    """Run the real command line; its environment is this test's."""
+    """Run the real command line; its environment is this test's.
 
-    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    It is a fork of a process that has all libraries, or what only a new Python can be: ``afresh``.
+    """
+
+    def fork(
+        *arguments: str | Path, env: Mapping[str, str] | None = None, cwd: Path = tmp_path,
+        timeout: float = 300, **limits: Any,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        with Fork(*arguments, environ=env or os.environ, folder=cwd, **limits) as process:
+            out, err = process.communicate(timeout)
+        return subprocess.CompletedProcess(arguments, process.wait(), out, err)
+
+    def run(
+        *arguments: str | Path, afresh: bool = False, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        if not afresh:
+            return fork(*arguments, **options)
         argv = [sys.executable, "-m", "reelyard", *map(str, arguments)]
         settled = {"cwd": tmp_path, "timeout": 300, **options}
         return subprocess.run(

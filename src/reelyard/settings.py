@@ -178,7 +178,7 @@ def _shown(value: object) -> str:
         return without_password(value)
     if isinstance(value, tuple):
         return os.pathsep.join(map(str, value)) or "(none)"
-    return "(automatic)" if value is None else str(value)
+    return "(not set)" if value is None else str(value)
 
 
 def read_settings() -> Settings:

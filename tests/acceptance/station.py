@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
 import os
@@ -15,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from tests.forks import Fork
 
 PATIENCE = 120.0
 
@@ -47,19 +48,11 @@ def gone_soon(folder: Path, seconds: float = 2.0) -> bool:
     return True
 
 
-def powerless() -> None:
-    """Run in a child before it starts: root, too, is refused what a file's mode forbids."""
-    if os.geteuid() == 0:
-        libc = ctypes.CDLL(None)
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-            libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP
-
-
 @dataclass
 class Run:
     """One ``reelyard render --json`` process; ``events`` fills while it runs."""
 
-    process: subprocess.Popen[str]
+    process: Fork | subprocess.Popen[str]
     events: list[dict[str, Any]] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
     _arrived: threading.Condition = field(default_factory=threading.Condition)
@@ -154,15 +147,30 @@ class Station:
         return path
 
     def start(
-        self, job: Path, output: str = "film.mp4", *arguments: str, cache: str = "cache"
-    ) -> Run:
+        self, job: Path, output: str = "film.mp4", *arguments: str, cache: str = "cache",
+        afresh: bool = False,
+    ) -> Run:  # fmt: skip
+        """Start to render; ``afresh`` in a process that is no fork of one with all libraries."""
         target = self.out / output
-        argv = [sys.executable, "-m", "reelyard", "render", str(job), "-o", str(target)]
-        process = subprocess.Popen(
-            [*argv, "--encoder", "libx264", "--json", *arguments],
-            cwd=self.folder, env=self.environment(cache), stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        given = [
+            "render",
+            str(job),
+            "-o",
+            str(target),
+            "--encoder",
+            "libx264",
+            "--json",
+            *arguments,
+        ]
+        environ = self.environment(cache)
+        process: Fork | subprocess.Popen[str]
+        if afresh:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "reelyard", *given], cwd=self.folder, env=environ,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+        else:
+            process = Fork(*given, environ=environ, folder=self.folder)
         run = Run(process)
         self.runs.append(run)
         return run

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import time
 from collections.abc import Callable
@@ -14,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.acceptance import spoiled
-from tests.acceptance.station import powerless
 from tests.conftest import Cli, Clips
 
 from .refusals import entries, error_of, refused
@@ -132,9 +130,7 @@ def test_a_field_given_twice_is_refused(cli: Cli, short: Path, tmp_path: Path, n
     assert "twice" in line and ("path" in line or "channel_name" in line)
 
 
-def frugal() -> None:
-    """Run in a child before it starts: a job file is no reason to take all of the memory."""
-    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+FRUGAL = 4 << 30  # bytes: a job file is no reason to take all of the memory
 
 
 @pytest.mark.parametrize("name", BROKEN_FILES)
@@ -142,7 +138,7 @@ def test_a_broken_job_file_is_explained(cli: Cli, tmp_path: Path, name: str) -> 
     path = tmp_path / name
     path.write_text(BROKEN_FILES[name])
     output = tmp_path / "film.mp4"
-    told = refused(cli("render", path, "-o", output, timeout=20, preexec_fn=frugal), output)
+    told = refused(cli("render", path, "-o", output, timeout=20, memory=FRUGAL), output)
     assert 1 <= len(told) <= 20 and all(line.isprintable() and len(line) < 2000 for line in told)
     assert not (tmp_path / "x").exists()
 
@@ -226,7 +222,7 @@ def test_an_output_that_cannot_be_made_is_bad_input(
     ]  # fmt: skip
     wrong = {}
     for output, file in [*((one, job) for one in outputs), (tmp_path / "b.mp4", as_report)]:
-        done = cli("render", file, "-o", output, preexec_fn=powerless)
+        done = cli("render", file, "-o", output, powerless=True)
         one_line = done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
         if done.returncode != 2 or not one_line:
             wrong[output.name[-20:]] = (done.returncode, done.stderr[-300:])

@@ -18,7 +18,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.acceptance import spoiled
-from tests.acceptance.station import Station, powerless
+from tests.acceptance.station import Station
 from tests.conftest import Cli, Clips
 
 from .refusals import entries, error_of, refused
@@ -116,7 +116,7 @@ def test_a_file_nobody_may_read_is_named(
     secret.chmod(0)
     job = write_job({"item_type": "video", "path": secret})
     output = tmp_path / "film.mp4"
-    [line] = refused(cli("render", job, "-o", output, preexec_fn=powerless), output)
+    [line] = refused(cli("render", job, "-o", output, powerless=True), output)
     assert line.startswith("item 1") and str(secret) in line and "Permission denied" in line
 
 
@@ -362,8 +362,9 @@ def test_missing_files_with_odd_names_take_one_line_each(
     names = ["two\nlines.mp4", "red\x1b[31m.mp4", "🎬.mp4", "file:///gone%FF.mp4", "‮4pm.elif.mp4"]  # fmt: skip
     job = write_job(*({"item_type": "video", "path": name} for name in names))
     output = tmp_path / "film.mp4"
-    for environment in (None, {**os.environ, "PYTHONIOENCODING": "ascii"}):
-        told = refused(cli("render", job, "-o", output, env=environment), output)
+    ascii_only = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    for options in ({}, {"env": ascii_only, "afresh": True}):
+        told = refused(cli("render", job, "-o", output, **options), output)
         assert len(told) == len(names)
         assert all(line.isprintable() for line in told)
 

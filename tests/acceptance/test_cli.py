@@ -57,7 +57,7 @@ def items_of_every_kind(clips: Clips) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("command", commands(), ids=lambda one: " ".join(one) or "reelyard")
 def test_every_command_has_help(cli: Cli, command: tuple[str, ...]) -> None:
     for option in ("--help", "-h"):
-        done = cli(*command, option)
+        done = cli(*command, option, afresh=not command)
         assert (done.returncode, done.stderr) == (0, "")
         assert "Usage" in done.stdout and len(done.stdout.splitlines()) > 4
 
@@ -294,7 +294,8 @@ def test_the_report_says_what_was_made_of_what(
 def test_what_was_made_is_named_to_people(
     cli: Cli, write_job: WriteJob, short: Path, tmp_path: Path
 ) -> None:
-    done = cli("render", write_job({"item_type": "video", "path": short}), "-o", "out/film.mp4")
+    job = write_job({"item_type": "video", "path": short})
+    done = cli("render", job, "-o", "out/film.mp4", afresh=True)
     assert done.returncode == 0
     folder = tmp_path / "out"
     made = {path.name for path in folder.iterdir()}

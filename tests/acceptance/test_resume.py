@@ -155,7 +155,7 @@ def test_a_hail_of_signals_ends_the_job_like_one(
     job, wanted = reference
     if stage == "joining":
         yard.render(job, "warm.mp4")
-    run = yard.start(job)
+    run = yard.start(job, afresh=True)
     assert run.reached(stage)
     begun = time.monotonic()
     while run.process.poll() is None and time.monotonic() - begun < 10:

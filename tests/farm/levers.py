@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ import psutil
 
 from reelyard.domain.farm import AttemptOutcome
 from reelyard.domain.lifecycle import JobStatus
+from tests.forks import Fork
 
 from .yard import WorkerProcess, Yard, wait_for
 
@@ -74,10 +75,9 @@ def _is_stopped(process: psutil.Process) -> bool:
 
 def command(yard: Yard, *arguments: object) -> subprocess.CompletedProcess[str]:
     """What the real command line answers."""
-    return subprocess.run(
-        _argv(arguments), env=yard.environ(), cwd=yard.folder, text=True, capture_output=True,
-        check=False, stdin=subprocess.DEVNULL, timeout=60,
-    )  # fmt: skip
+    with Fork(*arguments, environ=yard.environ(), folder=yard.folder) as process:
+        out, err = process.communicate(60)
+    return subprocess.CompletedProcess(list(map(str, arguments)), process.wait(), out, err)
 
 
 def told(yard: Yard, *arguments: object) -> list[Any]:
@@ -88,20 +88,16 @@ def told(yard: Yard, *arguments: object) -> list[Any]:
 
 
 @contextmanager
-def running(yard: Yard, *arguments: object) -> Iterator[subprocess.Popen[str]]:
+def running(yard: Yard, *arguments: object) -> Iterator[Fork]:
     """A command that goes on beside the test; its stdout can be read."""
-    with subprocess.Popen(
-        _argv(arguments), env=yard.environ(), cwd=yard.folder, text=True,
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    ) as process:  # fmt: skip
+    with (
+        Path(os.devnull).open("ab") as nowhere,
+        Fork(*arguments, environ=yard.environ(), folder=yard.folder, stderr=nowhere) as process,
+    ):
         try:
             yield process
         finally:
             process.kill()
-
-
-def _argv(arguments: tuple[object, ...]) -> list[str]:
-    return [sys.executable, "-m", "reelyard", *map(str, arguments)]
 
 
 @dataclass(frozen=True)

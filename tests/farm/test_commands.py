@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import psutil
 import pytest
@@ -96,22 +96,36 @@ for line in sys.stdin:
             main()
         except SystemExit as ended:
             code = ended.code or 0
-    print(json.dumps([line.strip(), code, out.getvalue(), err.getvalue()]))
+    print(json.dumps([line.strip(), code, out.getvalue(), err.getvalue()]), flush=True)
 """
 
 
-def answers(yard: Yard, *lines: str) -> list[tuple[str, int, str, str]]:
+Answers = Callable[..., Iterator[tuple[str, int, str, str]]]
+
+
+@pytest.fixture
+def answers(kept: Yard) -> Iterator[Answers]:
     """Each command with its exit code and what it wrote to stdout and stderr."""
-    ran = subprocess.run(
-        [sys.executable, "-c", IN_ONE_PROCESS], input="".join(f"{line}\n" for line in lines),
-        env={**yard.environ(), "COLUMNS": "160"}, text=True, capture_output=True, check=True,
-        timeout=60,
-    )  # fmt: skip
-    return [tuple(json.loads(line)) for line in ran.stdout.splitlines()]
+    argv = [sys.executable, "-c", IN_ONE_PROCESS]
+    environ = {**kept.environ(), "COLUMNS": "160"}
+    with subprocess.Popen(
+        argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def ask(*lines: str) -> Iterator[tuple[str, int, str, str]]:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            for line in lines:
+                process.stdin.write(f"{line}\n")
+                process.stdin.flush()
+                asked, code, out, err = json.loads(process.stdout.readline())
+                yield asked, code, out, err
+
+        yield ask
 
 
 def test_what_can_not_be_done_is_refused_and_what_can_be_is_shown_in_words(
-    kept: Yard, clips: Clips
+    kept: Yard, clips: Clips, answers: Answers
 ) -> None:
     yard, clip = kept, clips.video("second.mp4", seconds=1)
     a = yard.start("a")
@@ -127,12 +141,12 @@ def test_what_can_not_be_done_is_refused_and_what_can_be_is_shown_in_words(
         f"cancel {done}", f"retry {done}", f"move --first {done}", f"cancel {cancelled}",
         f"move {cancelled} --priority 3", "workers --forget a", "workers --forget nobody", f"logs {cancelled}",
     ]  # fmt: skip
-    for line, code, out, err in answers(yard, *refused):
+    for line, code, out, err in answers(*refused):
         assert (line, code, out) == (line, 2, "")
         assert err.startswith("reelyard: ")
         assert err.count("\n") == 1
     asked = [f"{line} --json" for line in refused if not line.startswith("logs")]
-    for line, code, out, err in answers(yard, *asked):
+    for line, code, out, err in answers(*asked):
         assert (line, code, err) == (line, 2, "")
         error = json.loads(out)
         assert error["event"] == "error"
@@ -150,7 +164,7 @@ def test_what_can_not_be_done_is_refused_and_what_can_be_is_shown_in_words(
         "resume a@yard": (a.name, "idle"),
         f"retry {cancelled}": (cancelled, "default_queue"),
     }
-    for line, code, out, err in answers(yard, *shown):
+    for line, code, out, err in answers(*shown):
         assert (line, code, err) == (line, 0, "")
         assert not [word for word in shown[line] if word not in out], out
     assert yard.wait_for_end(cancelled).status is JobStatus.COMPLETED

@@ -25,7 +25,7 @@ from reelyard.domain.lifecycle import JobStatus, WorkerState
 from reelyard.domain.routing import Queue
 from tests.conftest import Clips
 
-from .yard import WorkerProcess, Yard, runs, wait_for
+from .yard import WorkerProcess, Yard, runs, started_anew, wait_for
 
 ALL = "4k_queue,gpu_queue,default_queue"
 HOST = socket.gethostname()
@@ -64,7 +64,7 @@ def start(yard: Yard, how: str, pool: str, queues: str = ALL) -> WorkerProcess:
         argv += ["--pool", "threads"] if pool == "threads" else []
     yard.folder.mkdir(parents=True, exist_ok=True)
     log = yard.folder / f"pc1.{len(yard.started)}.log"
-    worker = WorkerProcess(f"pc1@{HOST}", argv, yard.environ(), log)
+    worker = WorkerProcess(f"pc1@{HOST}", started_anew(argv, yard.environ(), log), log)
     yard.started.append(worker)
     return worker
 

@@ -156,7 +156,8 @@ class Rounds:
         yard = self.yard
         self.all_ready()
         job_id = yard.submit(*self.document())
-        wait_for(lambda: stage_of(yard.log_so_far(job_id)) >= wanted, wanted.name, every=0.001)
+        closely = self.lasts[wanted] / 10
+        wait_for(lambda: stage_of(yard.log_so_far(job_id)) >= wanted, wanted.name, every=closely)
         delay = self.rng.uniform(0, self.lasts[wanted] * 0.8)
         time.sleep(delay)
         owner = yard.state(job_id).worker_id

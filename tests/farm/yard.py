@@ -23,6 +23,7 @@ from reelyard.engine import processes
 from reelyard.farm.wiring import Farm
 from reelyard.services.job_file import parse_job
 from reelyard.settings import Settings
+from tests.forks import Fork
 
 T = TypeVar("T")
 ENDED = (JobStatus.COMPLETED, JobStatus.FAILED, JobStatus.CANCELLED)
@@ -43,14 +44,10 @@ def wait_for(find: Callable[[], T], what: str, seconds: float = PATIENCE, every:
 class WorkerProcess:
     """A worker with all its processes; ``name`` is its worker_id."""
 
-    def __init__(self, name: str, argv: Sequence[str], env: dict[str, str], log: Path) -> None:
+    def __init__(self, name: str, process: Fork | subprocess.Popen[bytes], log: Path) -> None:
         self.name = name
+        self.process = process
         self.log = log
-        with log.open("ab") as file:
-            self.process = subprocess.Popen(
-                argv, env=env, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-                preexec_fn=processes.dies_with_parent(), start_new_session=True,
-            )  # fmt: skip
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")
@@ -102,6 +99,25 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.thaw()
             self.kill()
+
+
+def started_anew(
+    argv: Sequence[str], environ: dict[str, str], log: Path
+) -> subprocess.Popen[bytes]:
+    """A process in which nothing was imported before."""
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            argv, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
+            preexec_fn=processes.dies_with_parent(), start_new_session=True,
+        )  # fmt: skip
+
+
+def _forked(environ: dict[str, str], log: Path, *arguments: str) -> Fork:
+    with log.open("ab") as file:
+        return Fork(
+            *arguments, environ=environ, folder=Path.cwd(), stdout=file, stderr=file,
+            own_session=True,
+        )  # fmt: skip
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:
@@ -170,15 +186,18 @@ class Yard:
         """Start a worker, by the product's command or by Celery's own."""
         node = f"{name}@yard"
         listens = queues or "4k_queue,gpu_queue,default_queue"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log, environ = self.folder / f"{name}.{len(self.started)}.log", self.environ(**own)
+        process: Fork | subprocess.Popen[bytes]
         if how == "celery":
             argv = [sys.executable, "-m", "celery", "-A", "reelyard.farm.celery_app", "worker",
                     "-Q", listens, "--concurrency=1", "-n", node, "-P", pool, "-l", "info"]  # fmt: skip
+            process = started_anew(argv, environ, log)
         else:
-            argv = [sys.executable, "-m", "reelyard", "worker", "--queues", listens,
-                    "--name", node, "--pool", pool]  # fmt: skip
-        self.folder.mkdir(parents=True, exist_ok=True)
-        log = self.folder / f"{name}.{len(self.started)}.log"
-        worker = WorkerProcess(node, argv, self.environ(**own), log)
+            process = _forked(
+                environ, log, "worker", "--queues", listens, "--name", node, "--pool", pool
+            )
+        worker = WorkerProcess(node, process, log)
         self.started.append(worker)
         if wait:
             wait_for(lambda: " ready." in worker.said(), f"{name} to be ready: {worker.log}")

@@ -138,6 +138,12 @@ def test_a_clip_is_shown_whole() -> None:
     assert planned.sound.recipe.samples == 300 * 1600
 
 
+def test_a_draft_shows_the_first_frames_of_each_item_and_short_items_whole() -> None:
+    whole = only(VIDEO).frames
+    assert only(VIDEO, replace(WORKSHOP, item_frames=whole - 1)).frames == whole - 1
+    assert only(VIDEO, replace(WORKSHOP, item_frames=whole + 1)).frames == whole
+
+
 def test_items_follow_each_other_without_gap_or_overlap() -> None:
     three = plan(VIDEO, with_item(IMAGE, duration=Fraction("1.5")), VIDEO)
     assert [(one.start, one.frames) for one in three.items] == [(0, 300), (300, 45), (345, 300)]

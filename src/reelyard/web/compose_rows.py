@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,6 +41,8 @@ _ON_KEY = """(e) => {
     if (beside) { e.preventDefault(); beside.focus(); }
 }"""
 _OPTIONS = "".join(f'<option value="{one.value}">{name}</option>' for one, name in TYPES.items())
+_LONGEST_DRAG = 20.0
+_ON_GRASP = "(e) => { if (e.target.closest('.ry-handle')) emit() }"
 _BUTTONS = (
     ("up", "arrow_upward", "Move up"),
     ("down", "arrow_downward", "Move down"),
@@ -163,6 +166,11 @@ class RowList:
         self.root.on("change", self._acted, js_handler=_ON_CHANGE)
         self.root.on("keydown", self._acted, js_handler=_ON_KEY)
         self.root.make_sortable(on_end=self._dropped, handle=".ry-handle")
+        # What comes from the server while a row is held would move it under the hand.
+        self._held_since: float | None = None
+        self._is_behind = False
+        self.root.on("pointerdown", self._grasped, js_handler=_ON_GRASP)
+        self.root.on("pointerup", self._let_go, args=[])
         self._empty = element("div")
         with self._empty:
             empty("playlist_add", "No clips yet",
@@ -171,8 +179,29 @@ class RowList:
         self._rest = ui.button(on_click=self._show_more).props("flat no-caps").classes("full-width")
         self._rest.mark("show-more")
 
+    @property
+    def is_dragged(self) -> bool:
+        """Whether a row is held. A browser that never says that it let go is not waited for."""
+        held = self._held_since
+        return held is not None and time.monotonic() - held < _LONGEST_DRAG
+
+    def _grasped(self) -> None:
+        self._held_since = time.monotonic()
+
+    def _let_go(self) -> None:
+        self._held_since = None
+        if self._is_behind:
+            self.sync()
+            self.show_problems()
+
+    def _waits(self) -> bool:
+        self._is_behind = self.is_dragged
+        return self._is_behind
+
     def sync(self) -> None:
         """Show what is there now."""
+        if self._waits():
+            return
         now = self._page.now
         rows = now.rows[: self._limit]
         self._drop(now)
@@ -203,10 +232,14 @@ class RowList:
             self.root.update()
 
     def show_problems(self) -> None:
+        if self._waits():
+            return
         for row_id, view in self._views.items():
             view.show_problems(self._page.findings.get(row_id, ()))
 
     def show_lengths(self) -> None:
+        if self._waits():
+            return
         for row_id, view in self._views.items():
             if view.row is not None:
                 view.show(view.row, self._page.length(view.row), row_id in self._page.selected)
@@ -221,15 +254,18 @@ class RowList:
                               "row.scrollIntoView({block: 'nearest'})")  # fmt: skip
 
     def _acted(self, e: events.GenericEventArguments) -> None:
+        self._held_since = None  # whoever does something else holds nothing
         act, row_id, value, with_shift = e.args
         if isinstance(act, str) and isinstance(row_id, int):
             self._do(act, row_id, value, bool(with_shift))
 
     def _dropped(self, e: events.SortableEventArguments) -> None:
+        self._held_since = None
         row_id = next((one for one, view in self._views.items() if view.root is e.item), None)
         if row_id is not None:
             self._page.change(self._page.now.move(row_id, e.new_index), "move")
         self.sync()  # also where nothing came of it: the browser has moved the row
+        self.show_problems()
 
     def _show_more(self) -> None:
         self._limit += AT_ONCE

@@ -45,6 +45,8 @@ body.body--dark .text-primary { --q-primary: #85aeff; }
 .ry-empty { width: 100%; padding: 48px 16px; text-align: center; color: var(--ry-dim); }
 .ry-skip { position: absolute; left: -999px; } .ry-skip:focus { left: 8px; top: 8px; z-index: 9999; background: #fff; color: #000; padding: 8px; }
 .nicegui-content { padding: 0; }
+.q-btn-toggle .q-btn { padding-left: 10px; padding-right: 10px; }
+.q-btn__content > .q-icon.on-left { margin-right: 8px; }
 .items-center { align-items: center; } .items-end { align-items: flex-end; } .items-baseline { align-items: baseline; }
 :focus-visible { outline: 2px solid #2f6fed; outline-offset: 2px; }
 @media (max-width: 600px) { .ry-page { padding: 10px; gap: 10px; } .ry-thumb { width: 88px; } }

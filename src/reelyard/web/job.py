@@ -79,7 +79,8 @@ class JobPage:
         self._view = view
         self._job_id = view.detail.state.job_id
         self._read_at = time.monotonic()
-        self._is_stale = False
+        # What happened after it was read and before the page listened is read again.
+        self._is_stale = view.detail.state.status in ACTIVE
         self._head: Head | None = None
         self._story: Story | None = None
 
@@ -139,7 +140,8 @@ class JobPage:
         for event in events:
             if event.job_id != self._job_id:
                 continue
-            if event.kind == "progress" and self._head is not None:
+            is_known_to_run = self._view.detail.state.status is JobStatus.PROCESSING
+            if event.kind == "progress" and is_known_to_run and self._head is not None:
                 self._head.progress(event.data)
             else:
                 self._is_stale = True

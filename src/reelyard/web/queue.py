@@ -66,6 +66,7 @@ class QueuePage:
             return
         self._make()
         self._show(snapshot)
+        self._is_stale = True  # what happens before the page listens is read again
         self._visitor.on_live(self._heard)
         ui.timer(_LOOK_EVERY, self._look)
 
@@ -133,7 +134,8 @@ class QueuePage:
             if event.kind != "progress":
                 self._is_stale = True
                 continue
-            self._running.progress(event.data)
+            if not self._running.progress(event.data):
+                self._is_stale = True  # it has begun since
 
     async def _look(self) -> None:
         for one in self._lists.values():

@@ -124,7 +124,7 @@ class QueueList:
     def update(self, view: QueueView, snapshot: Snapshot) -> None:
         silent = unheard(self.queue, snapshot.workers)
         self._card.update(view, silent)
-        self._held_up = "its queue is paused" if view.pause.is_paused else ""
+        self._held_up = "Its queue is paused" if view.pause.is_paused else ""
         self._held_up = self._held_up or ("waits for a worker" if silent else "")
         waiting = snapshot.waiting(self.queue)
         shown = self._shown = waiting[:MOST_ROWS]

@@ -41,8 +41,9 @@ class RunningJobs:
             with self._list:
                 self._rows[line.state.job_id] = Row(line, self._actions)
 
-    def progress(self, data: dict[str, Any]) -> None:
-        """What a live event says of one of them."""
+    def progress(self, data: dict[str, Any]) -> bool:
+        """What a live event says of one of them; False: it is not known to run."""
         row = self._rows.get(data["job_id"])
         if row is not None:
             row.progress(data)
+        return row is not None
