@@ -102,7 +102,7 @@ def _queries(client: Client) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "a clip by its id", {"uses": "clip-00078"}
     for sort in ("-completed_at", "completed_at", "-frames", "channel_name", "turn"):
         yield f"in the order {sort}", {"sort": sort}
-    for sort in ("-created_at", "-completed_at", "-frames", "channel_name", "turn"):
+    for sort in ("-created_at", "-completed_at", "-frames", "channel_name"):
         yield f"{sort}, deep", {"sort": sort, "cursor": _deep(client, sort)}
 
 

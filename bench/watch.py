@@ -39,7 +39,7 @@ from .material import twenty
 WATCHERS = 200
 _READ_CLOSELY = 20  # the others are read and thrown away: whoever watches is on other machines
 _MINUTE = 12  # of the twenty items make about a minute
-_NEWS_SECONDS = 0.25
+_NEWS_SECONDS = 1.0
 _BEGIN = b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 
 

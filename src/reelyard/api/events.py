@@ -31,6 +31,8 @@ _ASK_AGAIN_SECONDS = 60.0
 _MOST_UNREAD = 1000
 _PING = b": still here\n\n"
 _HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_Queue = asyncio.Queue[tuple[LiveEvent, bytes] | None]
+"""A watcher's news, as they are and as they go over the wire; None means: go."""
 _RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/event-stream": {"schema": {"type": "string"}}},
           "description": "Events without end. The data of `job`, `worker` and `queue` is a HistoryEvent,"
@@ -65,13 +67,13 @@ class Hub:
         self.ask_again_seconds = ask_again_seconds
         self._most_unread = most_unread
         self._live = live
-        self._queues: set[asyncio.Queue[tuple[LiveEvent, bytes] | None]] = set()
+        self._queues: set[_Queue] = set()
         self._end: Callable[[], None] | None = None
         self.is_closed = False
 
-    def join(self) -> asyncio.Queue[tuple[LiveEvent, bytes] | None]:
+    def join(self) -> _Queue:
         """A watcher's own queue; None in it means: go."""
-        queue: asyncio.Queue[tuple[LiveEvent, bytes] | None] = asyncio.Queue(self._most_unread)
+        queue: _Queue = asyncio.Queue(self._most_unread)
         self._queues.add(queue)
         if self._end is None:
             loop = asyncio.get_running_loop()
@@ -83,7 +85,7 @@ class Hub:
             self._end = self._live.watch(pass_on)
         return queue
 
-    def leave(self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]) -> None:
+    def leave(self, queue: _Queue) -> None:
         self._queues.discard(queue)
         if not self._queues and self._end is not None:
             self._end()
@@ -101,7 +103,7 @@ class Hub:
             except asyncio.QueueFull:
                 self._dismiss(queue)
 
-    def _dismiss(self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]) -> None:
+    def _dismiss(self, queue: _Queue) -> None:
         self._queues.discard(queue)
         while not queue.empty():
             queue.get_nowait()
@@ -179,41 +181,46 @@ class _Stream:
                     for event in part:
                         yield written(event)
                     told.update(event.number for event in part)
-            async for ready in self._live(queue):
-                event, data = ready
-                if event.number is not None and event.number in told:
-                    continue
+            async for data in self._live(queue, told):
                 yield data
         except ReelyardError as error:
             _LOG.info("a stream of events ends: %s", error)
         finally:
             self._hub.leave(queue)
 
-    async def _live(
-        self, queue: asyncio.Queue[tuple[LiveEvent, bytes] | None]
-    ) -> AsyncIterator[tuple[LiveEvent, bytes]]:
+    async def _live(self, queue: _Queue, told: set[int | None]) -> AsyncIterator[bytes]:
         asked = time.monotonic()
         while not self._hub.is_closed:
-            try:
-                ready = await asyncio.wait_for(queue.get(), self._hub.ping_seconds)
-            except TimeoutError:
-                ready = (LiveEvent(kind="ping", data={}), _PING)
-            if ready is None:
+            news = await self._news(queue)
+            if news is None:
                 return
             if time.monotonic() - asked > self._hub.ask_again_seconds:
                 # Whoever was shut out meanwhile is told nothing more.
                 self._who = await run_in_threadpool(identify, self._office, self._request)
                 asked = time.monotonic()
-            event = ready[0]
-            is_ping = event.kind == "ping"
-            if is_ping or (self._is_of_job(event) and event.is_for(self._who)):
-                yield ready
-            if self._job_id is not None and _is_removal_of(self._job_id, event):
+            theirs = [data for event, data in news if self._is_theirs(event, told)]
+            if theirs or not news:
+                yield b"".join(theirs) or _PING
+            if any(self._is_removal(event) for event, _ in news):
                 return
+
+    async def _news(self, queue: _Queue) -> list[tuple[LiveEvent, bytes]] | None:
+        """What has come, all at once, or nothing for a while; None: go."""
+        try:
+            async with asyncio.timeout(self._hub.ping_seconds):
+                found = [await queue.get()]
+        except TimeoutError:
+            return []
+        while not queue.empty():
+            found.append(queue.get_nowait())
+        return None if None in found else [one for one in found if one is not None]
+
+    def _is_theirs(self, event: LiveEvent, told: set[int | None]) -> bool:
+        is_new = event.number is None or event.number not in told
+        return is_new and self._is_of_job(event) and event.is_for(self._who)
 
     def _is_of_job(self, event: LiveEvent) -> bool:
         return self._job_id is None or event.job_id == self._job_id
 
-
-def _is_removal_of(job_id: str, event: LiveEvent) -> bool:
-    return event.job_id == job_id and event.data.get("what") == "remove"
+    def _is_removal(self, event: LiveEvent) -> bool:
+        return event.job_id == self._job_id and event.data.get("what") == "remove"

@@ -30,6 +30,10 @@ def upgrade() -> None:
 
 
 def _indexes() -> None:
+    op.drop_index("ix_jobs_created_at", "jobs")
+    op.create_index(
+        "ix_jobs_looking", "jobs", ["created_at", "job_id", "user_id", "channel_name", "status"]
+    )
     op.create_index("ix_jobs_user", "jobs", ["user_id", "created_at"])
     op.create_index("ix_jobs_channel", "jobs", ["channel_name", "created_at"])
     op.create_index("ix_jobs_status", "jobs", ["status", "created_at"])
