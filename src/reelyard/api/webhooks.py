@@ -106,7 +106,7 @@ def remove_webhook(office: TheOffice, who: Who, webhook_id: str) -> None:
 
 
 @router.post("/{webhook_id}/test")
-def test_webhook(office: TheOffice, who: Who, webhook_id: str) -> DeliveryOut:
+def ping_webhook(office: TheOffice, who: Who, webhook_id: str) -> DeliveryOut:
     """Send a ping now; what came of it."""
     return DeliveryOut.model_validate(office.webhooks.test(who, webhook_id))
 

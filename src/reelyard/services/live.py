@@ -25,6 +25,7 @@ LOOK_SECONDS = 0.25
 _LOOK_BACK = 100
 _LATE = timedelta(seconds=15)  # no transaction takes longer
 _REPLAYED = 500
+_ENDS_WITHIN = 2.0
 MOST_MISSED = 10_000
 _BEGINS_WITHIN = 5.0
 _AWAY_SECONDS = 1.0
@@ -114,7 +115,11 @@ class Live:
         return self._feed.newest()
 
     def close(self) -> None:
+        """End it; nothing is read from the database any more once it returns."""
         self._ended.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_ENDS_WITHIN)
 
     def _run(self, begun: threading.Event) -> None:
         look = _Look(self._feed)

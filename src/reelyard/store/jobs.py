@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
@@ -28,11 +27,11 @@ from reelyard.domain.routing import Queue, queue_for
 from .clock import now
 from .database import Database
 from .moves import end_attempt, move, note
+from .new_job import job_values, last_place, stored_key
 from .rows import (
     STATE_COLUMNS,
     WITH_NAMES,
     attempt_of,
-    encoded,
     happening_of,
     item_values,
     job_id_of,
@@ -43,7 +42,6 @@ from .schema import events, job_attempts, job_items, job_segments, jobs
 from .webhooks import insert_webhook
 
 _SHORTEST_PREFIX = 4
-_LONGEST_KEY = 200
 _MOVING = 0x5265656D  # the advisory lock on PostgreSQL
 _TURN = (jobs.c.priority.desc(), jobs.c.place, jobs.c.job_id)
 
@@ -62,7 +60,7 @@ class Jobs:
         """
         try:
             with self._database.writing() as connection:
-                connection.execute(sa.insert(jobs).values(**_job_values(job, submission)))
+                connection.execute(sa.insert(jobs).values(**job_values(job, submission)))
                 connection.execute(sa.insert(job_items), item_values(job))
                 if submission.webhook is not None:
                     insert_webhook(connection, submission.webhook)
@@ -88,7 +86,7 @@ class Jobs:
         with self._database.reading() as connection:
             row = connection.execute(
                 sa.select(jobs.c.job_id, jobs.c.digest).where(
-                    jobs.c.user_id == user_id, jobs.c.idempotency_key == _key(key)
+                    jobs.c.user_id == user_id, jobs.c.idempotency_key == stored_key(key)
                 )
             ).first()
         return None if row is None else (row.job_id, row.digest)
@@ -210,7 +208,7 @@ class Jobs:
                 attempts=0, round_token=jobs.c.token, progress=0.0, stage="", error_message=None,
                 waiting_for=None, waiting_since=None, not_before=None, started_at=None,
                 completed_at=None, worker_id=None, final_duration=None,
-                queued_at=now(), place=_last_place(), sent_at=now(),
+                queued_at=now(), place=last_place(), sent_at=now(),
             )  # fmt: skip
         return self._changed(job_id, done, "be retried")
 
@@ -358,49 +356,6 @@ def read_job(connection: sa.Connection, job_id: str) -> Job:
         sa.select(job_items).where(job_items.c.job_id == job_id).order_by(job_items.c.position)
     ).all()
     return job_of(row, list(items))
-
-
-def _job_values(job: Job, submission: Submission) -> dict[str, object]:
-    return {
-        "job_id": job.job_id,
-        "user_id": submission.user_id,
-        "channel_name": encoded(job.channel_name),
-        "enable_4k": job.enable_4k,
-        "on_bad_item": job.on_bad_item.value,
-        "loudness": job.loudness,
-        "chapters": job.chapters,
-        "status": JobStatus.QUEUED.value,
-        "progress": 0.0,
-        "stage": "",
-        "queue_name": queue_for(job).value,
-        "created_at": now(),
-        "queued_at": now(),
-        "sent_at": now(),
-        "priority": submission.priority,
-        "place": _last_place(),
-        "token": 0,
-        "attempts": 0,
-        "round_token": 0,
-        "frames": submission.frames,
-        "item_count": len(job.items),
-        "warnings": list(submission.warnings),
-        "idempotency_key": _key(submission.idempotency_key),
-        "digest": submission.digest,
-        "client_metadata": submission.metadata,
-    }
-
-
-def _last_place() -> sa.ScalarSelect[int]:
-    """Behind everybody. A counter and not a clock: those of submitting machines differ."""
-    others = jobs.alias("others")
-    return sa.select(sa.func.coalesce(sa.func.max(others.c.place), 0) + 1).scalar_subquery()
-
-
-def _key(key: str | None) -> str | None:
-    """The key as it is stored: short, and text."""
-    if key is None or (len(key) <= _LONGEST_KEY and key.isprintable() and encoded(key) == key):
-        return key
-    return "sha256:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _known(job_id: str) -> str:
