@@ -87,7 +87,7 @@ class House:
     def site(self) -> Site:
         return Site(Settings(
             cache_dir=self.folder / "cache", log_dir=self.folder / "logs",
-            data_dir=self.folder / "data", output_dir=self.folder / "out",
+            data_dir=self.folder / "data", output_dir=str(self.folder / "out"),
             upload_dir=self.uploads, media_roots=(self.media,), encoder="libx264", jobs=1,
             database_url=f"sqlite:///{self.folder / 'farm.db'}",
             redis_url="redis://127.0.0.1:1/0", upload_limit_gb=LIMIT / 1e9,

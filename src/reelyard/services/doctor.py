@@ -149,7 +149,7 @@ def folder_finding(name: str, folder: Path, setting: str, *, links: bool = True)
 def _unknown(settings: Settings) -> Iterator[Finding]:
     known = settings.shown()
     for name in sorted(name for name in os.environ if name.startswith("REELYARD_")):
-        if name not in known:
+        if name not in known and name != "REELYARD_CONFIG":
             yield Finding(
                 "settings", Verdict.NOTE, f"{name} is not a setting", "Check its spelling"
             )

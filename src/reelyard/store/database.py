@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlch
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import DatabaseUnavailable, SettingsInvalid
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration. The number is checked on opening; Alembic is loaded only when it differs."""
 _BUSY_SECONDS = 30
 _MIGRATING = 0x5265656C  # the advisory lock on PostgreSQL

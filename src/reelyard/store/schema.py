@@ -207,7 +207,13 @@ compilation_results = Table(
     Column("processing_time", Double, nullable=False),
     Column("status", String(16), nullable=False),
     Column("user_id", _Id),  # whose job it was; names may change hands
+    # Whether it has been recorded in BigQuery as well, where that is wanted.
+    Column("exported_at", UtcTime),
+    Column("export_tries", Integer, nullable=False, server_default="0"),
+    Column("export_after", UtcTime),
+    Column("export_error", Text),
     Index("ix_compilation_results_timestamp", "timestamp"),
+    Index("ix_compilation_results_exported_at", "exported_at", "timestamp"),
 )
 
 library = Table(

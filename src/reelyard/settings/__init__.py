@@ -1,18 +1,37 @@
-"""Settings: read once, at the start, from the environment (prefix ``REELYARD_``)."""
+"""Settings: read once, at the start, from the environment (prefix ``REELYARD_``) and one TOML file.
+
+The file is the one that ``REELYARD_CONFIG`` names, or the machine's own (``/etc/reelyard/reelyard.toml``, on Windows
+``reelyard.toml`` in ``%PROGRAMDATA%\\reelyard``) if there is one. Its names are those of the variables in small letters
+and without the prefix. A variable has the last word.
+"""
 
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import SettingsInvalid
+from reelyard.domain.share import ShareTable, parse
+
+from .config_file import config_file, from_file
+from .shares import ShareSetting
+
+__all__ = ["Settings", "ShareSetting", "config_file", "read_settings"]
 
 Paths = Annotated[tuple[Path, ...], NoDecode]
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -48,7 +67,64 @@ class Settings(BaseSettings):
     redis_url: str | None = Field(
         default=None, description="the broker: redis://; otherwise one is started here"
     )
-    output_dir: Path | None = Field(default=None, description="where finished films go")
+    output_dir: str | None = Field(
+        default=None, description="where finished films go: a folder, or one on a share"
+    )
+    shares: tuple[ShareSetting, ...] = Field(
+        default=(), description="the shares that jobs may name, and where they are for this machine"
+    )
+    segment_store: str | None = Field(
+        default=None,
+        description="where all machines share rendered segments: a folder, or one on a share",
+    )
+    segment_store_limit_gb: float = Field(
+        default=500.0, gt=0, le=1e9, description="how large the shared segments may grow"
+    )
+    catalogue: str = Field(
+        default="library",
+        description="where video ids are looked up: library, bigquery, or a CSV file",
+    )
+    bigquery_project: str | None = Field(
+        default=None, description="the project results are recorded in; none: only the own database"
+    )
+    bigquery_dataset: str = Field(default="reelyard", pattern=r"^\w+$")
+    bigquery_location: str | None = Field(
+        default=None, description="where the dataset lies, EU say"
+    )
+    bigquery_credentials: Path | None = Field(
+        default=None,
+        description="a service account's key file; otherwise the machine's own account",
+    )
+    bigquery_endpoint: str | None = Field(
+        default=None,
+        description="another address of BigQuery's API, without credentials: for tests",
+    )
+    bigquery_results_table: str = Field(default="compilation_results", pattern=r"^[\w-]+$")
+    bigquery_catalogue_table: str = Field(
+        default="videos", description="the catalogue: table, dataset.table or project.dataset.table"
+    )
+    bigquery_video_id_column: str = Field(default="video_id", pattern=r"^\w+$")
+    bigquery_path_column: str = Field(default="path", pattern=r"^\w+$")
+    supabase_url: str | None = Field(
+        default=None,
+        description="the Supabase project whose users may sign in: https://….supabase.co",
+    )
+    supabase_key: SecretStr | None = Field(
+        default=None,
+        description="the project's publishable (anon) key, for signing in to the pages",
+    )
+    supabase_jwt_secret: SecretStr | None = Field(
+        default=None, description="the project's legacy JWT secret, where it still signs with one"
+    )
+    gpu_filters: bool = Field(
+        default=True, description="decode and scale on the graphics card where it encodes"
+    )
+    gpu_sessions: int = Field(
+        default=3,
+        ge=1,
+        le=64,
+        description="how many encodes one graphics card does at the same time",
+    )
     copy_dir: Path | None = Field(
         default=None, description="where copies of sources from shares are kept"
     )
@@ -113,13 +189,45 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "ffmpeg", "cache_dir", "log_dir", "data_dir", "output_dir", "copy_dir", "upload_dir",
-        "tls_cert", "tls_key",
+        "ffmpeg", "cache_dir", "log_dir", "data_dir", "copy_dir", "upload_dir", "tls_cert", "tls_key",
+        "bigquery_credentials",
     )  # fmt: skip
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         """FFmpeg runs in folders of its own."""
         return None if value is None else value.expanduser().absolute()
+
+    @field_validator("output_dir", "segment_store", mode="before")
+    @classmethod
+    def _place(cls, value: Any) -> Any:
+        """A folder in full, or the name of one on a share."""
+        if not isinstance(value, str | Path):
+            return value
+        value = str(value)
+        name = parse(value)  # raises ValueError
+        return str(name) if name else str(Path(value).expanduser().absolute())
+
+    @field_validator("shares")
+    @classmethod
+    def _once(cls, rows: tuple[ShareSetting, ...]) -> tuple[ShareSetting, ...]:
+        for given in (
+            [row.name.casefold() for row in rows],
+            [row.drive for row in rows if row.drive],
+        ):
+            twice = [one for one in given if given.count(one) > 1]
+            if twice:
+                raise ValueError(f"{twice[0]} is in the table twice")
+        return rows
+
+    @field_validator("supabase_url", "bigquery_endpoint")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError("is no address: write https://host")
+        return value.rstrip("/")
 
     @field_validator("redis_url")
     @classmethod
@@ -145,8 +253,13 @@ class Settings(BaseSettings):
         return int(self.copy_limit_gb * 1_000_000_000)
 
     @property
-    def outputs(self) -> Path:
-        return self.output_dir or self.data_dir / "output"
+    def outputs(self) -> str:
+        """A folder of this machine, or the name of one on a share."""
+        return self.output_dir or str(self.data_dir / "output")
+
+    @property
+    def share_table(self) -> ShareTable:
+        return ShareTable([row.share for row in self.shares], native=sys.platform == "win32")
 
     @property
     def copies(self) -> Path:
@@ -172,10 +285,26 @@ class Settings(BaseSettings):
             for name in type(self).model_fields
         }
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = InitSettingsSource(settings_cls, from_file(cls.model_fields))
+        return init_settings, env_settings, file
+
 
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return without_password(value)
+    if isinstance(value, SecretStr):
+        return "***"
+    if isinstance(value, tuple) and any(isinstance(one, ShareSetting) for one in value):
+        return "; ".join(f"{one.name} at {one.folder or 'a connection'}" for one in value)
     if isinstance(value, tuple):
         return os.pathsep.join(map(str, value)) or "(none)"
     return "(not set)" if value is None else str(value)
@@ -185,10 +314,21 @@ def read_settings() -> Settings:
     """The settings in force. Raises SettingsInvalid naming every bad one."""
     try:
         return Settings()
+    except SettingsError as error:
+        raise SettingsInvalid(f"{error}: it is no JSON",
+                              remedy="Write it in the file that REELYARD_CONFIG names") from error  # fmt: skip
     except ValidationError as error:
         wrong = "; ".join(
-            f"REELYARD_{str(one['loc'][0]).upper()}: {one['msg'].lower()}" for one in error.errors()
+            f"REELYARD_{_where(one['loc'])}: {one['msg'].lower()}"
+            for one in error.errors(include_input=False)
         )
         raise SettingsInvalid(
             wrong, remedy="Change or unset it; reelyard doctor shows all"
         ) from error
+
+
+def _where(loc: tuple[int | str, ...]) -> str:
+    """A setting's variable; of a table also the row, counted from 1, and the column."""
+    name, *rest = loc
+    inside = (f"row {part + 1}" if isinstance(part, int) else str(part) for part in rest)
+    return ", ".join([str(name).upper(), *inside])
