@@ -55,14 +55,16 @@ venv-package:
 
 # The tests start these for themselves, so no service is wanted: redis-tools holds the Redis server (as redis-check-rdb)
 # without one, and PostgreSQL is told before it comes to make no cluster.
-.PHONY: servers redis-package postgres-package chromium-package
+.PHONY: servers redis-package postgres-package chromium-package neighbour-packages
 servers:
 	@command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || \
 		{ $(HAS_APT) && $(MAKE) -s redis-package; } || $(call without,Redis)
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ $(HAS_APT) && $(MAKE) -s postgres-package; } || $(call without,PostgreSQL)
-
 	@command -v chromium >/dev/null || { $(HAS_APT) && $(MAKE) -s chromium-package; } || $(call without,Chromium)
+
+	@{ command -v smbd && command -v smbclient && command -v pgbouncer && command -v ip; } >/dev/null || \
+		{ $(HAS_APT) && $(MAKE) -s neighbour-packages; } || $(call without,Samba with smbclient or PgBouncer or iproute2)
 
 HAS_APT = command -v apt-get >/dev/null
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
@@ -86,6 +88,16 @@ chromium-package:
 	echo "Installing Chromium for the tests of the pages ..."
 	$(AS_ROOT) apt-get update -qq
 	said=$$($(INSTALL) chromium 2>&1) || { echo "$$said" >&2; exit 1; }
+
+# Debian starts what it installs; what starts here is only what a test starts.
+neighbour-packages:
+	echo "Installing Samba, PgBouncer and iproute2 for the tests ..."
+	$(AS_ROOT) apt-get update -qq
+	policy=/usr/sbin/policy-rc.d; test -e $$policy || { printf '#!/bin/sh\nexit 101\n' | $(AS_ROOT) tee $$policy >/dev/null; \
+		$(AS_ROOT) chmod +x $$policy; ours=yes; }; \
+	said=$$($(INSTALL) samba smbclient pgbouncer iproute2 2>&1); ended=$$?; \
+	test "$$ours" != yes || $(AS_ROOT) rm -f $$policy; \
+	test $$ended = 0 || { echo "$$said" >&2; exit 1; }
 
 clean:
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage

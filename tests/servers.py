@@ -1,6 +1,6 @@
 """Redis and PostgreSQL for tests: the real ones, each on a port and in a folder of its own.
 
-A server answers on 127.0.0.1 only and belongs to the thread that started it: on Linux the kernel
+A server answers on 127.0.0.1 unless another address of this machine is named, and belongs to the thread that started it: on Linux the kernel
 ends it with that thread, so a test run that is killed leaves none behind.
 """
 
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
@@ -29,7 +29,10 @@ HOST = "127.0.0.1"
 PATIENCE = 10.0  # seconds for a server to come or to go
 ABANDONED = 3600.0  # seconds after which a folder that no process holds was left by a killed run
 
-_PACKAGES = {"redis-server": "redis-tools", "postgres": "postgresql"}  # Debian's, as `make servers`
+_PACKAGES = {  # Debian's, as `make servers` installs them
+    "redis-server": "redis-tools", "postgres": "postgresql", "smbd": "samba", "smbclient": "smbclient",
+    "pgbouncer": "pgbouncer", "ip": "iproute2",
+}  # fmt: skip
 _FOLDERS = "reelyard-postgres-"
 _PR_SET_PDEATHSIG = 1
 
@@ -42,14 +45,15 @@ def missing(name: str) -> NoReturn:
     pytest.skip(message)
 
 
-class _Server(ABC):
-    """A process that keeps its port and its folder from one start to the next."""
+class Server(ABC):
+    """A process that keeps its port and its folder from one start to the next. ``host`` is where it answers."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST) -> None:
+        self.host = host
         self.folder = folder
         self.log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._seat = _reserve()
+        self._seat = _reserve(host)
         self.port: int = self._seat.getsockname()[1]
         if sys.platform != "linux":
             self._seat.close()  # elsewhere the server could not sit down beside it
@@ -130,20 +134,20 @@ class _Server(ABC):
         return "\n".join(lines[-20:])
 
 
-class RedisServer(_Server):
+class RedisServer(Server):
     """A Redis that writes every change down, as the farm's has to."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = HOST) -> None:
         # Debian keeps the program as redis-check-rdb in redis-tools; by its other name it serves.
         found = shutil.which("redis-server") or shutil.which("redis-check-rdb")
         self._program = found or missing("redis-server")
-        super().__init__(folder)
+        super().__init__(folder, host)
         self._data = folder / "data"
         self._data.mkdir(parents=True, exist_ok=True)
 
     @property
     def url(self) -> str:
-        return f"redis://{HOST}:{self.port}/0"
+        return f"redis://{self.host}:{self.port}/0"
 
     def stop(self) -> None:
         """End it in order: what it was told is on the disk then."""
@@ -158,7 +162,7 @@ class RedisServer(_Server):
 
     def _launch(self) -> subprocess.Popen[bytes]:
         options = {
-            "bind": HOST, "port": str(self.port), "dir": str(self._data), "save": "",
+            "bind": self.host, "port": str(self.port), "dir": str(self._data), "save": "",
             "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction",
         }  # fmt: skip
         told = [part for name, value in options.items() for part in (f"--{name}", value)]
@@ -166,13 +170,13 @@ class RedisServer(_Server):
 
     def _answers(self) -> bool:
         """Until its data is loaded it answers something else."""
-        with suppress(OSError), socket.create_connection((HOST, self.port), 1) as connection:
+        with suppress(OSError), socket.create_connection((self.host, self.port), 1) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(64) == b"+PONG\r\n"
         return False
 
 
-class PostgresServer(_Server):
+class PostgresServer(Server):
     """A PostgreSQL of many databases that never waits for the disk.
 
     Its folder lies beside pytest's, which only their owner may enter: PostgreSQL refuses to run
@@ -181,10 +185,11 @@ class PostgresServer(_Server):
 
     user = "reelyard"
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = HOST, options: Mapping[str, str] | None = None) -> None:
+        self._options = dict(options or {})
         self._programs = _postgres_programs() or missing("postgres")
         _remove_abandoned()
-        super().__init__(Path(tempfile.mkdtemp(prefix=_FOLDERS)))
+        super().__init__(Path(tempfile.mkdtemp(prefix=_FOLDERS)), host)
         self.folder.chmod(0o755)
         self._lock = FileLock(self.folder / "lock")
         self._lock.acquire()
@@ -196,7 +201,7 @@ class PostgresServer(_Server):
 
     def url(self, name: str) -> str:
         """The SQLAlchemy URL of a database."""
-        return f"postgresql+psycopg://{self.user}@{HOST}:{self.port}/{name}"
+        return f"postgresql+psycopg://{self.user}@{self.host}:{self.port}/{name}"
 
     def create(self, name: str, template: str | None = None) -> str:
         """Make a database, empty or as a copy of another, and return its URL."""
@@ -224,8 +229,8 @@ class PostgresServer(_Server):
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
         options = {
-            "listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "",
-            "max_connections": "200", "fsync": "off",
+            "listen_addresses": self.host, "port": str(self.port), "unix_socket_directories": "",
+            "max_connections": "200", "fsync": "off", **self._options,
         }  # fmt: skip
         told = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         # Told to quit, not killed: it takes its processes and its shared memory along.
@@ -240,6 +245,9 @@ class PostgresServer(_Server):
         ]  # fmt: skip
         if self._spawn(argv, signal.SIGTERM, **self._identity).wait() != 0:
             raise RuntimeError(f"initdb failed:\n{self._tail()}")
+        if self.host != HOST:  # for the hosts of a network of the tests' own
+            with (self._data / "pg_hba.conf").open("a", encoding="ascii") as rules:
+                rules.write("host all all samenet trust\nhost replication all samenet trust\n")
 
     def _answers(self) -> bool:
         with suppress(psycopg.OperationalError):
@@ -253,13 +261,13 @@ class PostgresServer(_Server):
 
     def _tell(self, statement: sql.SQL, *names: sql.Identifier) -> None:
         with psycopg.connect(
-            host=HOST, port=self.port, user=self.user, dbname="postgres", autocommit=True,
+            host=self.host, port=self.port, user=self.user, dbname="postgres", autocommit=True,
             connect_timeout=5,
         ) as connection:  # fmt: skip
             connection.execute(statement.format(*names))
 
 
-def _reserve() -> socket.socket:
+def _reserve(host: str) -> socket.socket:
     """A socket on a free port that keeps everyone from it but a server.
 
     It never listens, so connecting is refused. Without it a stopped server's port could become
@@ -267,7 +275,7 @@ def _reserve() -> socket.socket:
     """
     seat = socket.socket()
     seat.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    seat.bind((HOST, 0))
+    seat.bind((host, 0))
     return seat
 
 

@@ -69,17 +69,17 @@ class Site:
     @cached_property
     def roots(self) -> tuple[Path, ...]:
         """The folders that people look for clips in."""
-        own = self.settings.media_roots or (Path.home(),)
-        return (*own, self.settings.uploads)
+        mounted = tuple(map(Path, self.settings.share_table.folders))
+        own = self.settings.media_roots or (() if mounted else (Path.home(),))
+        return (*own, *mounted, self.settings.uploads)
 
     @cached_property
     def office(self) -> Office:
         farm, settings = self.farm, self.settings
         database = farm.reelyard.database
         search, prober = Search(database), farm.reelyard.prober
-        thumbnails = Thumbnails(
-            settings.cache_dir / "thumbnails", 500_000_000, Roots(self.roots).contained
-        )
+        roots = Roots(self.roots, settings.share_table)
+        thumbnails = Thumbnails(settings.cache_dir / "thumbnails", 500_000_000, roots.contained)
         return Office(
             access=self.access,
             jobs=JobDesk(
@@ -90,7 +90,7 @@ class Site:
             history=HistoryDesk(search),
             admin=AdminDesk(search, settings.shown()),
             templates=TemplateDesk(Templates(database), self.roots[0]),
-            library=LibraryDesk(self.roots, farm.reelyard.library, prober, thumbnails),
+            library=LibraryDesk(roots, farm.reelyard.shelf, prober, thumbnails),
             thumbnails=thumbnails,
             uploads=self.uploads,
             drafts=farm.reelyard.drafts,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import getpass
-import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,18 +22,22 @@ from reelyard.engine.planner import Workshop
 from reelyard.files.memory import Memory
 from reelyard.files.segment_cache import SegmentCache
 from reelyard.services.gather import Prober
+from reelyard.services.naming import NamedCatalogue, NamedShelf, is_name, sources
 from reelyard.services.planning import Planning
 from reelyard.services.render_job import RenderJob
 from reelyard.services.trial import trial
 from reelyard.settings import Settings
+from reelyard.system.this_system import this_system
 
 if TYPE_CHECKING:
+    from reelyard.files.connections import Connections
     from reelyard.files.copy_cache import CopyCache
+    from reelyard.files.places import Places
+    from reelyard.services.bring import Bring
     from reelyard.services.drafts import Drafts
+    from reelyard.services.resolve import Catalogue
     from reelyard.store.database import Database
     from reelyard.store.people import Library
-
-_NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,66 @@ class Reelyard:
         return find_ffmpeg(self.settings.ffmpeg, self.memory, self.settings.stall_seconds)
 
     @cached_property
+    def connections(self) -> Connections:
+        """To the shares that are mounted nowhere here."""
+        from reelyard.files.connections import Connection, Connections  # not for all
+
+        rows = [row for row in self.settings.shares if row.folder is None]
+        return Connections(
+            [
+                Connection(
+                    root=row.name,
+                    host=row.host,
+                    port=row.port,
+                    user=row.user,
+                    password=row.secret,
+                    domain=row.domain,
+                    encrypt=row.encrypt,
+                    options=row.options,
+                )
+                for row in rows
+            ]
+        )
+
+    @cached_property
+    def places(self) -> Places:
+        """Where sources and films are for this machine."""
+        from reelyard.files.places import Places
+
+        settings = self.settings
+        return Places(
+            settings.remote_roots, table=settings.share_table, connections=self.connections
+        )
+
+    @cached_property
+    def bring(self) -> Bring:
+        """Has sources here that are reached through connections."""
+        from reelyard.services.bring import Bring
+        from reelyard.services.fetch import Fetch
+
+        stall = self.settings.stall_seconds
+        fetch = Fetch(self.places, self.copies, stall_seconds=stall, only_connections=True)
+        return Bring(fetch, lambda: self.catalogue)
+
+    def _brought(
+        self, job: Job, check: Callable[[], None], say: Callable[[str], None]
+    ) -> AbstractContextManager[Job]:
+        """Most jobs name nothing that has to be copied: then nothing for it is loaded."""
+        if any(item.video_id for item in job.items) or any(map(is_name, sources(job))):
+            return self.bring(job, check, say)
+        return nullcontext(job)
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Where video ids are looked up; it says paths as every machine knows them."""
+        return NamedCatalogue(self.library, self.settings.share_table)
+
+    @cached_property
+    def shelf(self) -> NamedShelf:
+        """The local library, to look through and to fill."""
+        return NamedShelf(self.library, self.settings.share_table)
+
+    @cached_property
     def prober(self) -> Prober:
         """Copies and uploads may be used as well: only what lies in the roots is copied."""
         roots = self.settings.media_roots
@@ -79,11 +143,16 @@ class Reelyard:
         from reelyard.files.copy_cache import COPIES  # not for those who only render
 
         own = (self.settings.copies / COPIES, self.settings.uploads)
-        return Prober(self.memory, (*roots, *own))
+        mounted = map(Path, self.settings.share_table.folders)
+        return Prober(self.memory, (*roots, *own, *mounted))
 
     @cached_property
     def planning(self) -> Planning:
-        return Planning(self.prober, self.workshop, lambda: self.library)
+        return self._planning(self.workshop)
+
+    def _planning(self, workshop: Callable[[Job], Workshop]) -> Planning:
+        table = self.settings.share_table
+        return Planning(self.prober, workshop, lambda: self.catalogue, table)
 
     @cached_property
     def database(self) -> Database:
@@ -109,8 +178,9 @@ class Reelyard:
             cache=self.cache,
             logs=logs,
             username=local_username(),
-            at_once=self.at_once or self.settings.jobs or _cores(),
+            at_once=self.at_once or self.settings.jobs or this_system().cores(),
             make_room=self._make_room,
+            bring=self._brought,
         )
 
     @cached_property
@@ -125,8 +195,7 @@ class Reelyard:
     def draft_renderer(self, item_frames: int | None) -> RenderJob:
         """A renderer of drafts that show at most so many frames of an item."""
         workshop = partial(self.draft_workshop, item_frames=item_frames)
-        planning = Planning(self.prober, workshop, lambda: self.library)
-        return self._renderer(planning, self.settings.data_dir / "drafts")
+        return self._renderer(self._planning(workshop), self.settings.data_dir / "drafts")
 
     def try_out(self) -> None:
         """Render a second of film as a job does, beside the cache. Raises ReelyardError."""
@@ -167,7 +236,7 @@ class Reelyard:
             wanted or "",
             str(self.ffmpeg.executable),
             self.ffmpeg.version,
-            _driver(),
+            this_system().graphics_driver(),
         )
         known = self.memory.recall(*name)
         if isinstance(known, str):
@@ -190,19 +259,6 @@ def usable(folder: Path, setting: str) -> Path:
     except OSError as error:
         message = f"{folder} can't be written to: {error.strerror}"
         raise SettingsInvalid(message, remedy=f"Let {setting} name another folder") from error
-
-
-def _cores() -> int:
-    """The cores that this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # Linux knows which ones
-    return len(allowed(0)) if allowed else os.cpu_count() or 1
-
-
-def _driver() -> str:
-    try:
-        return _NVIDIA_DRIVER.read_text()
-    except OSError:
-        return "none"
 
 
 def local_username() -> str:

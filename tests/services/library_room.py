@@ -90,7 +90,7 @@ class Room:
 
     def desk_of(self, *roots: Path) -> LibraryDesk:
         prober = Prober(Memory(self.folder / "memory"), roots)
-        return LibraryDesk(roots, self.shelf, prober, self.thumbnails)
+        return LibraryDesk(Roots(roots), self.shelf, prober, self.thumbnails)
 
     def put(self, *names: str, data: bytes = b"x") -> None:
         for name in names:

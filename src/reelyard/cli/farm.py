@@ -293,7 +293,7 @@ def library_scan(
     """Add every clip in a folder; its video_id is its file's name without the suffix."""
     from reelyard.services.scan import scan
 
-    done = scan(folder, _farm().reelyard.library)
+    done = scan(folder, _farm().reelyard.shelf)
     if as_json:
         sys.stdout.write(json.dumps({"added": done.added, "ambiguous": done.ambiguous}) + "\n")
         return

@@ -147,7 +147,8 @@ def plan(
     from .show import plan_as_json, show_plan
 
     reelyard = Reelyard(read_settings(), encoder)
-    prepared = reelyard.planning.prepare(read_job(job_file))
+    with reelyard.bring(read_job(job_file)) as job:
+        prepared = reelyard.planning.prepare(job)
     if ffmpeg:
         script = as_script(prepared.plan, reelyard.ffmpeg)
         _say_json({"script": script}) if as_json else _say(script)

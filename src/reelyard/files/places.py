@@ -10,9 +10,9 @@ disks is used where it is. What tells the two apart:
 
 What none of these recognises (a mapped drive, an unusual file system) has to be named in the settings.
 
-Everything that is remote today is mounted, so its ``Source`` reads with fsspec's local file system.
-``Source`` carries any fsspec file system: direct connections (SMB, S3) will only have to make one here,
-and the copying stays as it is. A file system that reaches several hosts has to have the host in its paths.
+What is mounted is read with fsspec's local file system. What is named by its share (``//server/share/…``,
+``s3://…``) is looked up in the table of shares: it is mounted in a folder here, or read through a connection.
+A file system that reaches several hosts has to have the host in its paths.
 """
 
 from __future__ import annotations
@@ -22,13 +22,16 @@ import os
 import re
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Any, Protocol
 
 from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
+
+from reelyard.domain.share import Direct, ShareTable, ShareUnknown
+from reelyard.system.this_system import MOUNTS
 
 # Types as /proc/mounts has them, without the "fuse." that some begin with.
 _NETWORK = {
@@ -65,11 +68,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to copy. ``named`` is how the user calls it."""
+    """A file to copy. ``named`` is how the user calls it, ``key`` what its copies are known by; without one
+    its path is."""
 
     fs: AbstractFileSystem
     path: str
     named: str
+    key: str | None = None
 
     def identity(self) -> Identity:
         """Which file this is just now; OSError if there is none, or none that can be copied."""
@@ -94,19 +99,49 @@ class Source:
         if not isinstance(info.get("size"), int):
             raise OSError(errno.EINVAL, "Its size isn't known", self.named)
         return Identity(
-            path=self.fs.unstrip_protocol(self.path),
+            path=self.key or self.fs.unstrip_protocol(self.path),
             size=info["size"],
             version=_version(info),
             modified=_modified(info),
         )
 
 
+class Connects(Protocol):
+    """Makes sources of files that are reached directly."""
+
+    def source(self, direct: Direct, named: str) -> Source: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What is remote here. ``mounts`` is the system's list of mounted file systems."""
+    """Where things are for this machine. ``mounts`` is the system's list of mounted file systems."""
 
     remote_roots: Sequence[Path] = ()
-    mounts: Path = Path("/proc/mounts")
+    mounts: Path = MOUNTS
+    table: ShareTable = field(default_factory=ShareTable)
+    connections: Connects | None = None
+
+    def local(self, name: str) -> str | None:
+        """The path of a file on this machine; None for one that is reached through a connection.
+
+        Raises NameInvalid and ShareUnknown, which are ValueErrors.
+        """
+        found = self.table.locate(name)
+        return found if isinstance(found, str) else None
+
+    def locate(self, name: str) -> str | Source:
+        """The path of a file that is used where it is, or what to copy it from. It need not exist.
+
+        Raises NameInvalid and ShareUnknown, which are ValueErrors, and SettingsInvalid where a connection
+        can't be made.
+        """
+        found = self.table.locate(name)
+        if isinstance(found, str):
+            source = self.remote(found)
+            return found if source is None else replace(source, named=name)
+        if self.connections is None:
+            raise ShareUnknown(f"{found.share.root} is not mounted on this machine")
+        return self.connections.source(found, name)
 
     def remote(self, path: str) -> Source | None:
         """The file as something to copy; None if it is used where it is. It need not exist."""

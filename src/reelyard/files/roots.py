@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 from reelyard.domain.errors import NotFound, SourcesUnavailable, StorageFailed, printable
+from reelyard.domain.share import ShareTable, ShareUnknown
 
 _SHOWN = 200
 _BYTES = "file://"  # how job files write names that are no text, with %XX
@@ -48,19 +49,24 @@ class Walk:
 
 
 class Roots:
-    """Folders by their names. They need not be there now: a share comes and goes."""
+    """Folders by their names. They need not be there now: a share comes and goes.
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    Where one is a share's folder by ``table``, it is called like the share, and its files may be.
+    """
+
+    def __init__(self, roots: Sequence[Path], table: ShareTable | None = None) -> None:
+        self._table = table or ShareTable()
         self._given = tuple(dict.fromkeys(root.absolute() for root in roots))
         self._resolved = tuple(root.resolve() for root in self._given)
 
     @property
     def named(self) -> Sequence[tuple[str, Path]]:
         """Each folder with a name that no other one has."""
-        names = [root.name for root in self._given]
+        shares = {Path(one.folder): one.root for one in self._table.shares if one.folder}
+        names = [shares.get(root, root.name) for root in self._given]
         return [
-            (root.name if root.name and names.count(root.name) == 1 else str(root), root)
-            for root in self._given
+            (name if name and names.count(name) == 1 else str(root), root)
+            for name, root in zip(names, self._given, strict=True)
         ]
 
     def is_root(self, path: Path) -> bool:
@@ -80,7 +86,7 @@ class Roots:
     def written(self, path: str | Path) -> Path:
         """The path as it is written, where it can lie in one of the folders. Raises NotFound."""
         try:
-            found = Path(_text(str(path)))
+            found = Path(self._text(str(path)))
         except ValueError as error:
             raise _missing(path) from error
         inside = any(found.is_relative_to(root) for root in (*self._given, *self._resolved))
@@ -91,11 +97,19 @@ class Roots:
     def candidates(self, path: str) -> Iterator[Path]:
         """Where a path may lie: as it is written, or, without a root of its own, in each folder."""
         with suppress(ValueError):
-            text = _text(path)
+            text = self._text(path)
             if Path(text).is_absolute():
                 yield Path(text)
             else:
                 yield from (root / text for root in self._given)
+
+    def _text(self, path: str) -> str:
+        """A path, also of what is named by its share. Raises ValueError for what can be none here."""
+        text = _text(path)
+        found = self._table.locate(text)
+        if not isinstance(found, str):
+            raise ShareUnknown(f"{found.share.root} is not mounted here")
+        return found
 
 
 def scan(folder: Path) -> Scan:

@@ -1,6 +1,7 @@
 """Fetching a job's sources: what lies on shares is copied to the worker's own disk, five at a time.
 
-What is on the machine's own disks is used where it is, what was copied before and has not changed
+What is on the machine's own disks is used where it is; so is what a share's name stands for there. What
+is reached through a connection only is copied like a file on a mount, what was copied before and has not changed
 since is not copied again. A job that is prefetched and the job that then runs come the same way; the
 second finds everything there.
 """
@@ -14,10 +15,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
+
+from fsspec.implementations.local import LocalFileSystem
 
 from reelyard.domain.errors import Cancelled, ReelyardError, SourcesUnavailable, printable
 from reelyard.domain.job import Item, Job
+from reelyard.domain.share import ShareUnknown
 from reelyard.files.copy_cache import Copied, CopyCache
 from reelyard.files.places import Places, Source
 
@@ -59,6 +63,7 @@ class Fetch:
     copies: CopyCache
     allows: Callable[[Path], bool] = lambda _: True  # what may not be used is not copied either
     stall_seconds: float = 300.0
+    only_connections: bool = False  # what is mounted is used where it is
 
     def __call__(
         self,
@@ -84,15 +89,15 @@ class Fetch:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         found = {path: one.result() for path, one in futures}
-        copies = {path: one for path, one in found.items() if isinstance(one, Copied)}
-        fetched = [one for one in copies.values() if not one.was_here]
-        states = list(found.values())
+        here = {path: one for path, one in found.items() if isinstance(one, _Here)}
+        copies = [one.copied for one in here.values() if one.copied]
+        fetched = [one for one in copies if not one.was_here]
         return Fetched(
-            job=_moved(job, {path: str(one.path) for path, one in copies.items()}),
+            job=_moved(job, {path: one.path for path, one in here.items() if one.path != path}),
             copied=len(fetched),
             here=len(copies) - len(fetched),
-            in_place=states.count(_IN_PLACE),
-            missing=states.count(_GONE),
+            in_place=len(here) - len(copies),
+            missing=len(found) - len(here),
             bytes_copied=sum(one.copied for one in fetched),
             seconds=time.monotonic() - begun,
         )
@@ -105,31 +110,54 @@ class Fetch:
         """Nobody goes on with this job: drop what of its sources was copied in part."""
         for path in {path for item in job.items for path in _paths(item)}:
             try:
-                source = self.places.remote(path) if self.allows(Path(path)) else None
-                if source is not None:
+                source = self._where(path)
+                if isinstance(source, Source):
                     self.copies.discard(source)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, ReelyardError) as error:
                 _LOG.info("what was copied of %s is left to the caches' upkeep: %s",
                           printable(path), error)  # fmt: skip
 
-    def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> Copied | str:
+    def _where(self, path: str) -> str | Source:
+        """Where a file is, or what to copy it from. Raises ValueError, SettingsInvalid."""
+        local = self.places.local(path)
+        if local is not None and (self.only_connections or not self.allows(Path(local))):
+            return local
+        return self.places.locate(path)
+
+    def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> _Here | str:
         watch.check()
+        where: str | Source = path
         try:
-            source = self.places.remote(path) if self.allows(Path(path)) else None
-            if source is None:
-                Path(path).stat()
-                return _IN_PLACE
-            copied = self.copies.fetch(source, pin, watch.check, lambda _: watch.moved())
+            where = self._where(path)
+            if isinstance(where, str):
+                Path(where).stat()
+                return _Here(where)
+            copied = self.copies.fetch(where, pin, watch.check, lambda _: watch.moved())
+        except ShareUnknown as error:
+            if self.only_connections:
+                return _GONE  # planning says so, of each item
+            raise SourcesUnavailable(f"{printable(path)}: {error}", remedy=_ADD_SHARE) from error
         except (OSError, ValueError) as error:
-            failure = _failure(path, error)
+            failure = _failure(self.places.local(path) or path, where, error)
             say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
             if failure is None:
                 return _GONE
             raise failure from error
         watch.moved()
         if not copied.was_here:
-            say(_copied(source, copied))
-        return copied
+            say(_copied(where, copied))
+        return _Here(str(copied.path), copied)
+
+
+_ADD_SHARE = "Add the share to REELYARD_SHARES on this machine"
+
+
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """A source that can be used at ``path``; ``copied`` if that is a copy."""
+
+    path: str
+    copied: Copied | None = None
 
 
 class _Watch:
@@ -173,7 +201,6 @@ class _Watch:
         )
 
 
-_IN_PLACE = "in place"
 _GONE = "missing"
 
 
@@ -200,26 +227,54 @@ def _moved(job: Job, copies: dict[str, str]) -> Job:
     return replace(job, items=items)
 
 
-def _failure(path: str, error: OSError | ValueError) -> ReelyardError | None:
-    """What an error while fetching means; None: this one file is not there, or is no file."""
+def _failure(named: str, where: str | Source, error: OSError | ValueError) -> ReelyardError | None:
+    """What an error while fetching means; None: this one file is not there, or is no file.
+
+    ``named`` is its path here as it is written, or its name where it is on no path.
+    """
     if not isinstance(error, OSError):
         return None
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return storage_error(error)
-    if error.errno == errno.EACCES and _has_files(Path(path).parent):
-        return None  # the share is there, and this file of it may not be read
-    if error.errno not in _MISSING:
-        if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL):
-            return None
-        return SourcesUnavailable(
-            f"{printable(path)} can't be read: {error.strerror or error}",
-            remedy="Check that the share can be reached from this machine",
-        )
-    folder = Path(path).parent
-    if _has_files(folder):
+    if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL):
         return None
-    return SourcesUnavailable(f"{printable(str(folder))} is not there",
+    if error.errno in (errno.EACCES, *_MISSING):
+        if _is_there(named, where):
+            return None  # the share is; this file of it is not, or may not be read
+        if error.errno != errno.EACCES:
+            return _gone(named, where)
+    return SourcesUnavailable(
+        f"{printable(named)} can't be read: {error.strerror or error}",
+        remedy="Check that the share can be reached from this machine",
+    )
+
+
+def _gone(named: str, where: str | Source) -> SourcesUnavailable:
+    if _is_direct(where):
+        return SourcesUnavailable(f"the share of {printable(named)} is not there",
+                                  remedy="Check its row in REELYARD_SHARES")  # fmt: skip
+    return SourcesUnavailable(f"{printable(str(Path(named).parent))} is not there",
                               remedy="Check that the share is mounted on this machine")  # fmt: skip
+
+
+def _is_there(named: str, where: str | Source) -> bool:
+    """Whether the folder or the share of a file is there itself."""
+    if not _is_direct(where):
+        return _has_files(Path(named).parent)
+    try:
+        return bool(where.fs.ls(_share_of(where.path), detail=False))
+    except OSError:
+        return False
+
+
+def _is_direct(where: str | Source) -> TypeGuard[Source]:
+    return isinstance(where, Source) and not isinstance(where.fs, LocalFileSystem)
+
+
+def _share_of(path: str) -> str:
+    """The share or bucket that a path on a connection begins with."""
+    start = "/" if path.startswith("/") else ""
+    return start + path.strip("/").partition("/")[0]
 
 
 def _has_files(folder: Path) -> bool:

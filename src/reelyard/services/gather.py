@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from reelyard.domain.errors import BadMedia, Problem
 from reelyard.domain.job import Item, Job
 from reelyard.domain.media import MediaFacts
+from reelyard.domain.share import NameInvalid, parse
 from reelyard.engine.fonts import Face
 from reelyard.engine.memory import Memory
 from reelyard.engine.planner import Gathered
@@ -40,6 +41,7 @@ class Prober:
 
     def facts(self, path: Path, check: Callable[[], None]) -> MediaFacts:
         """Raises BadMedia where the file can't be used."""
+        _check_here(path)
         self._check_allowed(path)
         name = self._name(path)
         if name and (kept := self._recall(name)):
@@ -97,6 +99,17 @@ class Prober:
             self._known[name] = facts
             while len(self._known) > _HELD:
                 self._known.popitem(last=False)
+
+
+def _check_here(path: Path) -> None:
+    """What is still called by its share's name could not be copied from there. Raises BadMedia."""
+    try:
+        away = parse(str(path)) is not None
+    except NameInvalid:
+        away = True
+    if away and not path.exists():
+        raise BadMedia("there is no such file on the share, or it may not be read",
+                       remedy="Check the name, and who may read the file", reason="missing")  # fmt: skip
 
 
 def nothing() -> None:

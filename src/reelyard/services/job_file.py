@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from reelyard.domain.errors import JobRejected, Problem
 from reelyard.domain.job import Item, ItemType, Job, OnBadItem
+from reelyard.domain.share import NameInvalid, parse
 from reelyard.engine.text import MOST_LETTERS, letters
 
 LARGEST_FILE = 10_000_000
@@ -148,6 +150,8 @@ def _exact(seconds: float | None) -> Fraction | None:
 
 
 def _absolute(named: str, folder: Path) -> str:
+    if name := parse(_decoded(named)):
+        return str(name)
     path = Path(_decoded(named))
     try:
         return str(folder / path.expanduser())
@@ -317,9 +321,24 @@ def _source_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]:
         named = raw.get(field)
         if isinstance(named, str) and "\0" in _decoded(named):
             yield _problem("bad_path", "holds a zero byte", "Correct the path", position, field)
-        elif isinstance(named, str) and "://" in named and not named.startswith("file://"):
+        elif isinstance(named, str) and _WEB.match(named):
             yield _problem("not_a_file", "is an address, not a file",
                            "Copy the file here and name its path", position, field)  # fmt: skip
+        elif isinstance(named, str) and (reason := _misnamed(_decoded(named))):
+            yield _problem("bad_path", f"is no name of a file on a share: it {reason}",
+                           "Write //server/share/folder/file", position, field)  # fmt: skip
+
+
+# What reads them would have to fetch them from anywhere.
+_WEB = re.compile(r"(https?|ftps?|rtmps?|rtsp|rtp|udp|tcp|srt|data)://", re.IGNORECASE)
+
+
+def _misnamed(text: str) -> str | None:
+    try:
+        name = parse(text)
+    except NameInvalid as error:
+        return str(error)
+    return "names a share, and no file on it" if name and not name.path else None
 
 
 def _video_only_rule(raw: Mapping[Any, Any], position: int) -> Iterator[Problem]:

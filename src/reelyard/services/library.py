@@ -52,9 +52,9 @@ class LibraryDesk:
     """What people and programs do with the library."""
 
     def __init__(
-        self, roots: Sequence[Path], shelf: SearchableShelf, prober: Facts, thumbnails: Thumbnails
+        self, roots: Roots, shelf: SearchableShelf, prober: Facts, thumbnails: Thumbnails
     ) -> None:
-        self._roots = Roots(roots)
+        self._roots = roots
         self._shelf = shelf
         self._prober = prober
         self._thumbnails = thumbnails

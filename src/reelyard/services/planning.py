@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from reelyard.domain.errors import JobRejected, Problem
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.plan import Plan
+from reelyard.domain.share import ShareTable
 from reelyard.engine.planner import Workshop, item_frames, make_plan, remarks, without
 
 from .gather import Prober, gather, nothing
+from .naming import placed
 from .resolve import Catalogue, resolve
 
 
@@ -35,6 +37,7 @@ class Planning:
     prober: Prober
     workshop: Callable[[Job], Workshop]
     catalogue: Callable[[], Catalogue]
+    table: ShareTable = field(default_factory=ShareTable)
 
     def prepare(
         self, job: Job, bad: Sequence[Problem] = (), check: Callable[[], None] = nothing
@@ -44,7 +47,8 @@ class Planning:
         Raises JobRejected with all problems, unless the job says to leave such items out.
         """
         job, unknown = resolve(job, self.catalogue)
-        bad = [*bad, *unknown]
+        job, unplaced = placed(job, self.table)
+        bad = [*bad, *unknown, *unplaced]
         workshop = self.workshop(job)
         asked = without(job, {one.position for one in bad if one.position is not None})
         gathered, found = gather(asked, self.prober, workshop.faces, check)

@@ -14,9 +14,12 @@ from reelyard.domain.farm import NORMAL_PRIORITY, JobState, Submission
 from reelyard.domain.job import Job, OnBadItem
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.routing import queue_for
+from reelyard.domain.share import ShareTable
 from reelyard.domain.webhook import Webhook
 from reelyard.store.jobs import Jobs
 
+from .bring import Bring
+from .naming import canonical
 from .planning import Planning, Prepared
 from .queue import WakeQueue
 
@@ -40,16 +43,21 @@ class Submit:
     planning: Planning
     jobs: Jobs
     queue: WakeQueue
+    bring: Bring
+    table: ShareTable
 
     def preflight(self, job: Job, problems: Sequence[Problem] = ()) -> Prepared:
         """Everything that is wrong with a job, in one JobRejected; otherwise its plan.
 
         ``problems`` were found when it was read; ``job`` is then what could be read of it.
         """
+        job = canonical(job, self.table)
         if not problems:
-            return self.planning.prepare(job)
+            with self.bring(job) as here:
+                return self.planning.prepare(here)
         try:
-            self.planning.prepare(replace(job, on_bad_item=OnBadItem.FAIL))
+            with self.bring(job) as here:
+                self.planning.prepare(replace(here, on_bad_item=OnBadItem.FAIL))
         except JobRejected as more:
             raise JobRejected([*problems, *more.problems]) from None
         raise JobRejected(problems)
@@ -71,6 +79,7 @@ class Submit:
         Where the broker can't be reached the job is stored all the same, and starts once it can.
         ``webhook`` is told of this job; ``metadata`` is the submitter's own and told with it.
         """
+        job = canonical(job, self.table)
         digest = job_digest(job)
         if key is not None and not problems and self.jobs.known_key(user_id, key):
             submission = Submission(user_id=user_id, frames=0, idempotency_key=key, digest=digest)
