@@ -12,7 +12,7 @@ demo: $(VENV)/.runs
 # Linting and the unit tests take one core each.
 test: servers $(VENV)/.develops
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/web tests/media tests/services tests/store tests/api
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/web tests/media tests/services tests/store tests/files tests/catalog tests/api
 
 unit: $(VENV)/.develops
 	$(BIN)/coverage run -m pytest -q tests/unit
@@ -20,12 +20,13 @@ unit: $(VENV)/.develops
 
 # The parts of the engine that decide and do nothing else; their tests reach every branch.
 engine := src/reelyard/engine
-PURE := $(engine)/picture.py,$(engine)/sound.py,$(engine)/text.py,$(engine)/commands.py,$(engine)/planner.py,$(engine)/demuxers.py,$(engine)/loudness.py
+PURE := $(engine)/picture.py,$(engine)/sound.py,$(engine)/text.py,$(engine)/commands.py,$(engine)/planner.py,$(engine)/cuda.py,$(engine)/nvenc.py,$(engine)/demuxers.py,$(engine)/loudness.py
 
 lint: $(VENV)/.develops
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/win32 src
 	$(BIN)/lint-imports
 
 bench: $(VENV)/.develops
@@ -66,10 +67,19 @@ servers:
 	@{ command -v smbd && command -v smbclient && command -v pgbouncer && command -v ip; } >/dev/null || \
 		{ $(HAS_APT) && $(MAKE) -s neighbour-packages; } || $(call without,Samba with smbclient or PgBouncer or iproute2)
 
+	@command -v cc >/dev/null || { $(HAS_APT) && $(MAKE) -s compiler-package; } || $(call without,C compiler)
+
 HAS_APT = command -v apt-get >/dev/null
 AS_ROOT = $$(test "$$(id -u)" = 0 || echo sudo)
 INSTALL = $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends
 without = { echo "No $(1) here: tests that need it are skipped; in CI they have to run." >&2; test "$$CI" != true; }
+
+# For a graphics card in software, which the tests build.
+.PHONY: compiler-package
+compiler-package:
+	echo "Installing a C compiler for the tests ..."
+	$(AS_ROOT) apt-get update -qq
+	said=$$($(INSTALL) gcc libc6-dev 2>&1) || { echo "$$said" >&2; exit 1; }
 
 redis-package:
 	echo "Installing Redis for the tests ..."

@@ -8,6 +8,7 @@
     f–j  the farm (``bench/farm.py``)
     k–l  the API over many jobs (``bench/api.py``)
     m–o  being watched by many (``bench/watch.py``)
+    p–s  an SMB share, against ``smbclient`` (``bench/smb.py``)
 
 Ratios hold on a noisy machine; the seconds beside them are this run's only.
 """
@@ -36,6 +37,7 @@ from .farm import farm
 from .material import short_items, twenty
 from .measure import Measured, measure
 from .one_graph import one_graph
+from .smb import smb
 from .watch import watched
 
 AVERAGE_ITEM = 10
@@ -114,7 +116,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(prog="bench")
     arguments.add_argument("--runs", type=int, default=3, help="pairs for (a)")
     arguments.add_argument(
-        "--only", choices=("engine", "farm", "api", "watch"), help="one part of it"
+        "--only", choices=("engine", "farm", "api", "watch", "smb"), help="one part of it"
     )
     given = arguments.parse_args()
     with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as name:
@@ -128,6 +130,8 @@ def main() -> None:
             api(bench.folder / "api")
         if given.only in (None, "watch"):
             watched(bench.folder / "watch", bench.ffmpeg, given.runs)
+        if given.only in (None, "smb"):
+            smb(bench.folder / "smb", given.runs)
 
 
 def speed(bench: Bench, runs: int) -> None:

@@ -25,6 +25,8 @@ from reelyard.settings import Settings
 from tests.forks import Fork
 
 if TYPE_CHECKING:
+    from tests.bigquery_server import BigQueryServer
+    from tests.s3_server import S3Server
     from tests.servers import PostgresServer, RedisServer
 
 REAL_MEDIA = Path(__file__).resolve().parents[2] / "shared" / "media"
@@ -184,6 +186,39 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
     with closing(RedisServer(tmp_path / "redis")) as server:
         server.start()
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A running S3 server of this test session, or of one of its workers."""
+    from tests.s3_server import S3Server
+
+    with closing(S3Server(tmp_path_factory.mktemp("s3"))) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _bigquery() -> Iterator[BigQueryServer]:
+    from tests.bigquery_server import BigQueryServer
+
+    with closing(BigQueryServer()) as server:
+        yield server
+
+
+@pytest.fixture
+def bigquery(_bigquery: BigQueryServer) -> BigQueryServer:
+    """A local BigQuery that runs, has nothing against anybody and remembers no calls. It keeps its tables."""
+    _bigquery.stop()
+    _bigquery.forget()
+    _bigquery.start()
+    return _bigquery
+
+
+@pytest.fixture
+def project() -> str:
+    """A project of BigQuery's that nobody else uses."""
+    return f"test-{uuid.uuid4().hex}"
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,7 @@ def collect(reports: dict[int, int]) -> None:
 
 def become(request: dict[str, Any], streams: list[int]) -> None:
     """Be the process that was asked for, in all but what it runs."""
-    from reelyard.engine import processes
+    from reelyard.system import processes
 
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

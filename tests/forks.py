@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from reelyard.engine import processes
+from reelyard.system import posix
 
 SERVER = Path(__file__).with_name("fork_server.py")
 
@@ -40,7 +40,7 @@ def server() -> Server:
         process = subprocess.Popen(
             [sys.executable, "-P", str(SERVER), str(theirs.fileno())],
             pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
-            preexec_fn=processes.dies_with_parent(),
+            preexec_fn=posix.dies_with_parent(),
         )  # fmt: skip
     return Server(process, ours)
 

@@ -31,7 +31,7 @@ ABANDONED = 3600.0  # seconds after which a folder that no process holds was lef
 
 _PACKAGES = {  # Debian's, as `make servers` installs them
     "redis-server": "redis-tools", "postgres": "postgresql", "smbd": "samba", "smbclient": "smbclient",
-    "pgbouncer": "pgbouncer", "ip": "iproute2",
+    "pgbouncer": "pgbouncer", "ip": "iproute2", "cc": "gcc and libc6-dev",
 }  # fmt: skip
 _FOLDERS = "reelyard-postgres-"
 _PR_SET_PDEATHSIG = 1
@@ -164,6 +164,7 @@ class RedisServer(Server):
         options = {
             "bind": self.host, "port": str(self.port), "dir": str(self._data), "save": "",
             "appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction",
+            "protected-mode": "no",  # it only answers where it is told to
         }  # fmt: skip
         told = [part for name, value in options.items() for part in (f"--{name}", value)]
         return self._spawn(["redis-server", *told], signal.SIGKILL, executable=self._program)
@@ -195,7 +196,7 @@ class PostgresServer(Server):
         self._lock.acquire()
         self._data = self.folder / "data"
         self._data.mkdir(mode=0o700)
-        self._identity = _nobody()
+        self._identity = nobody()
         if self._identity:
             os.chown(self._data, self._identity["user"], self._identity["group"])
 
@@ -305,7 +306,7 @@ def _postgres_programs() -> Path | None:
     return newest.parent if newest else None
 
 
-def _nobody() -> dict[str, Any]:
+def nobody() -> dict[str, Any]:
     """How to start a process as ``nobody``, where the tests run as root."""
     if os.geteuid() != 0:
         return {}

@@ -22,7 +22,7 @@ from fastapi import FastAPI
 from reelyard.api.app import create_app
 from reelyard.api.server import Server
 from reelyard.bootstrap import local_username, usable
-from reelyard.domain.errors import ReelyardError, SettingsInvalid
+from reelyard.domain.errors import ReelyardError, SettingsInvalid, SupabaseUnavailable
 from reelyard.farm.wiring import Farm
 from reelyard.files.roots import Roots
 from reelyard.services.access import Access
@@ -33,6 +33,11 @@ from reelyard.services.library import LibraryDesk
 from reelyard.services.live import Live
 from reelyard.services.manage import AdminDesk, HistoryDesk, WorkerDesk
 from reelyard.services.office import Office
+from reelyard.services.supabase_keys import SupabaseKeys
+from reelyard.services.supabase_people import SupabasePeople
+from reelyard.services.supabase_project import SupabaseProject
+from reelyard.services.supabase_sign_in import SupabaseSignIn
+from reelyard.services.supabase_tokens import SupabaseTokens
 from reelyard.services.templates import TemplateDesk
 from reelyard.services.thumbnails import Thumbnails
 from reelyard.services.uploads import Uploads
@@ -85,6 +90,7 @@ class Site:
             jobs=JobDesk(
                 submitting=farm.submit, jobs=farm.jobs, search=search, queues=farm.queues,
                 workers=farm.workers, queue=farm.sender, folder=self.roots[0],
+                films=farm.reelyard.films,
             ),
             workers=WorkerDesk(farm.workers, farm.jobs),
             history=HistoryDesk(search),
@@ -102,7 +108,27 @@ class Site:
 
     @cached_property
     def access(self) -> Access:
-        return Access(Accounts(self.farm.reelyard.database), self.farm.profiles, local_username())
+        accounts = Accounts(self.farm.reelyard.database)
+        return Access(
+            accounts, self.farm.profiles, local_username(), supabase=self._supabase(accounts)
+        )
+
+    def _supabase(self, accounts: Accounts) -> SupabasePeople | None:
+        """The project whose users are people here, where one is named. Nothing is asked of it yet."""
+        settings = self.settings
+        if settings.supabase_url is None:
+            return None
+        secret = settings.supabase_jwt_secret
+        project = _project(settings, settings.supabase_url)
+        tokens = SupabaseTokens(
+            project.url, SupabaseKeys(project), secret.get_secret_value() if secret else None
+        )
+        return SupabasePeople(
+            accounts=accounts,
+            profiles=self.farm.profiles,
+            tokens=tokens,
+            sign_in=SupabaseSignIn(project) if project.key else None,
+        )
 
     @cached_property
     def uploads(self) -> Uploads:
@@ -146,6 +172,7 @@ class Site:
             self.ready,
             upload_limit=self.settings.upload_limit,
             per_minute=self.settings.requests_per_minute,
+            allowed_origins=self.settings.allowed_origins,
         )
         mount(app, self.office)
         return app
@@ -191,11 +218,38 @@ def check_server(settings: Settings) -> list[Finding]:
         access = Site(settings).access
         check_address(settings, access)
         who = "whoever is at this machine" if access.is_open else "people with accounts"
+        who += f" and the users of {settings.supabase_url}" if settings.supabase_url else ""
     except SettingsInvalid as error:
         return [uploads, Finding("server", Verdict.FAILED, error.message, error.remedy)]
     except ReelyardError as error:
         return [uploads, Finding("server", Verdict.NOTE, f"{where}: {error.message}", error.remedy)]
-    return [uploads, Finding("server", Verdict.OK, f"{where}, for {who}")]
+    server = Finding("server", Verdict.OK, f"{where}, for {who}")
+    return [uploads, server, *check_supabase(settings)]
+
+
+def check_supabase(settings: Settings) -> list[Finding]:
+    """Whether the tokens of the project's users can be checked, where there is a project."""
+    if settings.supabase_url is None:
+        return []
+    name = "supabase sign-in"
+    try:
+        count = SupabaseKeys(_project(settings, settings.supabase_url)).check()
+    except SupabaseUnavailable as error:
+        return [Finding(name, Verdict.NOTE, error.message, error.remedy)]
+    if not count and settings.supabase_jwt_secret is None:
+        return [Finding(name, Verdict.FAILED, "the project has no signing keys, so it signs with its legacy secret",
+                        "Set REELYARD_SUPABASE_JWT_SECRET, or have the project use signing keys")]  # fmt: skip
+    pages = (
+        "to the API and the pages"
+        if settings.supabase_key
+        else "to the API; for the pages, REELYARD_SUPABASE_KEY is not set"
+    )
+    return [Finding(name, Verdict.OK, f"signing keys: {count}; its users come {pages}")]
+
+
+def _project(settings: Settings, url: str) -> SupabaseProject:
+    key = settings.supabase_key
+    return SupabaseProject(url=url, key=key.get_secret_value() if key else None)
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -16,12 +16,14 @@ from reelyard.domain.job import Job
 from reelyard.domain.output import OutputForm, draft_form, output_form
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.engine import encoders, fonts
-from reelyard.engine.discover import find_ffmpeg
 from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.planner import Workshop
 from reelyard.files.memory import Memory
 from reelyard.files.segment_cache import SegmentCache
+from reelyard.files.segment_store import SegmentStore
+from reelyard.services.films import Films
 from reelyard.services.gather import Prober
+from reelyard.services.machine import Machine
 from reelyard.services.naming import NamedCatalogue, NamedShelf, is_name, sources
 from reelyard.services.planning import Planning
 from reelyard.services.render_job import RenderJob
@@ -30,12 +32,16 @@ from reelyard.settings import Settings
 from reelyard.system.this_system import this_system
 
 if TYPE_CHECKING:
+    from fsspec import AbstractFileSystem
+
+    from reelyard.catalog.bigquery import BigQuery
+    from reelyard.catalog.results import BigQueryResults
     from reelyard.files.connections import Connections
     from reelyard.files.copy_cache import CopyCache
     from reelyard.files.places import Places
     from reelyard.services.bring import Bring
     from reelyard.services.drafts import Drafts
-    from reelyard.services.resolve import Catalogue
+    from reelyard.services.resolve import Catalogue, CheckedCatalogue
     from reelyard.store.database import Database
     from reelyard.store.people import Library
 
@@ -62,6 +68,37 @@ class Reelyard:
 
         return CopyCache(self.settings.copies, self.settings.copy_limit)
 
+    @cached_property
+    def store(self) -> SegmentStore | None:
+        """The segments that all machines share, where that is wanted."""
+        if self.settings.segment_store is None:
+            return None
+        name = self.settings.segment_store
+        remembered = ("the segment store of", name)
+        fs, root = self._folder(name)
+        return SegmentStore(
+            fs,
+            root,
+            self.settings.segment_store_limit,
+            name=name,
+            recall=lambda: self.memory.recall(*remembered),
+            keep=lambda found: self.memory.keep(found, *remembered),
+        )
+
+    def _folder(self, name: str) -> tuple[Callable[[], AbstractFileSystem], str]:
+        """What a folder's files are reached through, and what it is called there. Raises SettingsInvalid."""
+        try:
+            where = self.settings.share_table.locate(name)
+        except ValueError as error:
+            raise SettingsInvalid(f"{name} can't be used: {error}",
+                                  remedy="Correct REELYARD_SEGMENT_STORE or REELYARD_SHARES") from error  # fmt: skip
+        if not isinstance(where, str):
+            share = where.share
+            return lambda: self.connections.file_system(share), self.connections.path(where)
+        from fsspec.implementations.local import LocalFileSystem  # not for all
+
+        return LocalFileSystem, where
+
     def _make_room(self, size: int, keep: Collection[str]) -> None:
         """Evict so many bytes from the cache's disk. Copies go first: they are got again faster."""
         copies = self.copies
@@ -72,7 +109,12 @@ class Reelyard:
 
     @cached_property
     def ffmpeg(self) -> FFmpeg:
-        return find_ffmpeg(self.settings.ffmpeg, self.memory, self.settings.stall_seconds)
+        return self.machine.ffmpeg
+
+    @cached_property
+    def machine(self) -> Machine:
+        """This machine, with the card that is used, and what works on it."""
+        return Machine(self.settings, lambda: self.memory, self.encoder)
 
     @cached_property
     def connections(self) -> Connections:
@@ -90,7 +132,7 @@ class Reelyard:
                     password=row.secret,
                     domain=row.domain,
                     encrypt=row.encrypt,
-                    options=row.options,
+                    options=row.connection_options,
                 )
                 for row in rows
             ]
@@ -105,6 +147,11 @@ class Reelyard:
         return Places(
             settings.remote_roots, table=settings.share_table, connections=self.connections
         )
+
+    @cached_property
+    def films(self) -> Films:
+        """Where films are for this machine."""
+        return Films(self.settings.share_table, self.connections)
 
     @cached_property
     def bring(self) -> Bring:
@@ -127,7 +174,60 @@ class Reelyard:
     @cached_property
     def catalogue(self) -> Catalogue:
         """Where video ids are looked up; it says paths as every machine knows them."""
-        return NamedCatalogue(self.library, self.settings.share_table)
+        return NamedCatalogue(self.own_catalogue, self.settings.share_table)
+
+    @cached_property
+    def own_catalogue(self) -> CheckedCatalogue:
+        """The same, with paths as they stand there. Raises SettingsInvalid."""
+        settings = self.settings
+        if settings.catalogue == "library":
+            return self.library
+        if settings.catalogue == "bigquery":
+            from reelyard.catalog.videos import BigQueryCatalogue, table_name
+
+            if self.bigquery is None:
+                raise SettingsInvalid("REELYARD_CATALOGUE is bigquery, and no project of it is named",
+                                      remedy="Set REELYARD_BIGQUERY_PROJECT")  # fmt: skip
+            return BigQueryCatalogue(
+                self.bigquery,
+                table_name(settings.bigquery_catalogue_table, self.bigquery.project,
+                           settings.bigquery_dataset),
+                settings.bigquery_video_id_column,
+                settings.bigquery_path_column,
+            )  # fmt: skip
+        from reelyard.catalog.csv_file import CsvCatalogue
+
+        try:
+            return CsvCatalogue(self.places.source(settings.catalogue), settings.catalogue)
+        except ValueError as error:
+            raise SettingsInvalid(f"REELYARD_CATALOGUE: {error}",
+                                  remedy="Add its share to REELYARD_SHARES") from error  # fmt: skip
+
+    @cached_property
+    def bigquery(self) -> BigQuery | None:
+        """The connection to BigQuery, where a project is named. To be closed."""
+        settings = self.settings
+        if settings.bigquery_project is None:
+            return None
+        from reelyard.catalog.bigquery import BigQuery
+
+        return BigQuery(
+            settings.bigquery_project, settings.bigquery_credentials, settings.bigquery_endpoint
+        )
+
+    @cached_property
+    def results_table(self) -> BigQueryResults | None:
+        """Where results are recorded as well, if anywhere."""
+        settings = self.settings
+        if self.bigquery is None:
+            return None
+        from reelyard.catalog.results import BigQueryResults
+        from reelyard.catalog.videos import TableName
+
+        table = TableName(
+            self.bigquery.project, settings.bigquery_dataset, settings.bigquery_results_table
+        )
+        return BigQueryResults(self.bigquery, table, settings.bigquery_location)
 
     @cached_property
     def shelf(self) -> NamedShelf:
@@ -169,9 +269,11 @@ class Reelyard:
     @cached_property
     def render_job(self) -> RenderJob:
         logs = usable(self.settings.log_dir, "REELYARD_LOG_DIR")
-        return self._renderer(self.planning, logs)
+        return self._renderer(self.planning, logs, self.store)
 
-    def _renderer(self, planning: Planning, logs: Path) -> RenderJob:
+    def _renderer(
+        self, planning: Planning, logs: Path, store: SegmentStore | None = None
+    ) -> RenderJob:
         return RenderJob(
             planning=planning,
             ffmpeg=self.ffmpeg,
@@ -181,6 +283,9 @@ class Reelyard:
             at_once=self.at_once or self.settings.jobs or this_system().cores(),
             make_room=self._make_room,
             bring=self._brought,
+            films=self.films,
+            store=store,
+            sessions=self.machine.sessions,
         )
 
     @cached_property
@@ -202,18 +307,21 @@ class Reelyard:
 
         def beside(folder: Path) -> RenderJob:
             own = {"cache_dir": folder / "cache", "log_dir": folder / "logs", "media_roots": ()}
+            own["segment_store"] = None
             return Reelyard(self.settings.model_copy(update=own), self.encoder, 1).render_job
 
         trial(self.settings.cache_dir / "work", beside)
 
     def workshop(self, job: Job) -> Workshop:
         form = output_form(enable_4k=job.enable_4k)
-        return self._workshop(job, self.working_encoder, form)
+        encoder = self.machine.working_encoder(form)
+        shop = self._workshop(job, encoder, form)
+        return replace(shop, card_decodes=self.machine.card_decodes(encoder))
 
     def _workshop(self, job: Job, encoder: str, form: OutputForm) -> Workshop:
         has_text = any(item.text for item in job.items)
         return Workshop(
-            encoding=encoders.encoding(encoder, form, self.ffmpeg),
+            encoding=self.machine.encoding(encoder, form),
             faces=fonts.catalogue(self.settings.font_dirs, self.memory) if has_text else (),
             segment_frames=_frames(self.settings.segment_seconds),
         )
@@ -222,28 +330,8 @@ class Reelyard:
         """What a draft is planned for. libx264 in any case: the server may have no graphics card, and
         so small a picture needs none."""
         form = draft_form(output_form(enable_4k=job.enable_4k))
-        shop = self._workshop(job, self._proven(encoders.X264), form)
+        shop = self._workshop(job, self.machine.proven(encoders.X264), form)
         return replace(shop, form=form, item_frames=item_frames)
-
-    @cached_property
-    def working_encoder(self) -> str:
-        """The encoder that proved to work here, remembered until FFmpeg or the driver changes."""
-        return self._proven(self.encoder or self.settings.encoder)
-
-    def _proven(self, wanted: str | None) -> str:
-        name = (
-            "encoder",
-            wanted or "",
-            str(self.ffmpeg.executable),
-            self.ffmpeg.version,
-            this_system().graphics_driver(),
-        )
-        known = self.memory.recall(*name)
-        if isinstance(known, str):
-            return known
-        found = encoders.find_encoder(self.ffmpeg, wanted)
-        self.memory.keep(found, *name)
-        return found
 
 
 def _frames(seconds: float | None) -> int | None:
@@ -265,5 +353,5 @@ def local_username() -> str:
     """Who works at this machine, or ``unknown``."""
     try:
         return getpass.getuser()
-    except (OSError, KeyError):
+    except (OSError, KeyError, ImportError):  # Windows asks the environment only
         return "unknown"

@@ -27,6 +27,11 @@ from reelyard.farm.wiring import Farm
 from reelyard.services.access import Access, digest
 from reelyard.services.office import Office
 from reelyard.services.queue import RecordingQueue
+from reelyard.services.supabase_keys import SupabaseKeys
+from reelyard.services.supabase_people import SupabasePeople
+from reelyard.services.supabase_project import SupabaseProject
+from reelyard.services.supabase_sign_in import SupabaseSignIn
+from reelyard.services.supabase_tokens import SupabaseTokens
 from reelyard.services.webhook_client import GuardedClient
 from reelyard.services.webhook_delivery import Courier
 from reelyard.services.webhooks import WebhookDesk
@@ -35,6 +40,7 @@ from reelyard.store.accounts import Accounts
 from reelyard.store.webhooks import Webhooks
 from tests.api.wire import Wire
 from tests.store.conftest import Books, finished, job
+from tests.supabase_auth import PUBLISHABLE, SECRET, SupabaseAuth, User
 
 PASSWORD = "four dry pebbles"
 PEOPLE = {"ann": Role.OPERATOR, "ben": Role.OPERATOR, "mia": Role.MANAGER, "ada": Role.ADMIN}
@@ -60,6 +66,8 @@ class House:
     per_minute: int = 0
     is_ready: dict[str, str | None] = field(default_factory=lambda: {"database": None})
     queue: RecordingQueue = field(default_factory=RecordingQueue)
+    allowed_origins: tuple[str, ...] = ()
+    auth: SupabaseAuth | None = None
 
     def __post_init__(self) -> None:
         self.media.mkdir(parents=True)
@@ -102,7 +110,14 @@ class House:
     def access(self) -> Access:
         """The real one, with passwords that are checked in no time."""
         accounts = Accounts(self.farm.reelyard.database)
-        return Access(accounts, self.farm.profiles, "whoever", cheap_hasher)
+        people = self._supabase(self.auth, accounts) if self.auth else None
+        return Access(accounts, self.farm.profiles, "whoever", cheap_hasher, people)
+
+    def _supabase(self, auth: SupabaseAuth, accounts: Accounts) -> SupabasePeople:
+        project = SupabaseProject(url=auth.url, key=PUBLISHABLE)
+        tokens = SupabaseTokens(auth.url, SupabaseKeys(project), SECRET)
+        return SupabasePeople(accounts=accounts, profiles=self.farm.profiles, tokens=tokens,
+                              sign_in=SupabaseSignIn(project))  # fmt: skip
 
     @cached_property
     def office(self) -> Office:
@@ -121,8 +136,9 @@ class House:
     @cached_property
     def app(self) -> FastAPI:
         app = create_app(
-            self.office, lambda: self.is_ready, upload_limit=LIMIT, per_minute=self.per_minute
-        )
+            self.office, lambda: self.is_ready, upload_limit=LIMIT, per_minute=self.per_minute,
+            allowed_origins=self.allowed_origins,
+        )  # fmt: skip
         app.state.hub.close()  # streams of events end once they have told what they had to
         return app
 
@@ -161,6 +177,12 @@ class House:
         secret, token = self.access.add_token(self.principal(name), "a program", scopes)
         self.tokens[secret] = token.token_id
         return {"authorization": f"Bearer {secret}"}
+
+    def jwt(self, name: str) -> dict[str, str]:
+        """The header of a program that has a token of Supabase's of somebody's."""
+        assert self.auth is not None
+        user = User(f"{name}@example.com", user_id=self.user_id(name))
+        return {"authorization": f"Bearer {self.auth.token(user)}"}
 
     def revoked(self, name: str) -> dict[str, str]:
         header = self.token(name, Scope.READ, Scope.WRITE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -11,13 +12,24 @@ import pytest
 from fastapi import FastAPI
 
 from reelyard.domain.access import Scope
-from tests.api.house import PEOPLE, House
+from tests.api.house import PEOPLE, House, opened
 from tests.api.rights import Row, request_for, table
 from tests.api.wire import Answer, Wire
+from tests.supabase_auth import SupabaseAuth
 
 TABLE = table()
 NOBODY = {"no credentials", "a revoked token", "an ended session"}
 REFUSED = (401, 403, 404)
+
+
+@pytest.fixture(scope="module")
+def house(
+    tmp_path_factory: pytest.TempPathFactory, migrated: Path, short_clip: Path
+) -> Iterator[House]:
+    """The usual one, which knows a Supabase project as well; its tokens are looked at without asking it."""
+    folder, auth = tmp_path_factory.mktemp("rights"), SupabaseAuth(signs_with_secret=True)
+    with opened(House(folder, migrated, short_clip, auth=auth)) as house:
+        yield house
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +44,7 @@ def callers(house: House, open_house: House) -> dict[str, Wire]:
         "reads": house.with_token("ann", Scope.READ),
         "writes": house.with_token("ann", *write),
         "ada's": house.with_token("ada", *write),
+        "JWT": Wire(own.app, own.runner, house.jwt("ann")),
         "local": open_house.wire,
     }
     for wire in found.values():

@@ -19,10 +19,10 @@ import psutil
 
 from reelyard.domain.farm import AttemptOutcome, JobState, Result
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.engine import processes
 from reelyard.farm.wiring import Farm
 from reelyard.services.job_file import parse_job
 from reelyard.settings import Settings
+from reelyard.system import posix
 from tests.forks import Fork
 
 T = TypeVar("T")
@@ -108,7 +108,7 @@ def started_anew(
     with log.open("ab") as file:
         return subprocess.Popen(
             argv, env=environ, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
-            preexec_fn=processes.dies_with_parent(), start_new_session=True,
+            preexec_fn=posix.dies_with_parent(), start_new_session=True,
         )  # fmt: skip
 
 

@@ -27,9 +27,10 @@ from reelyard.engine.ffmpeg import StopSignal
 from reelyard.farm.wiring import Farm
 from reelyard.files.job_log import JobLog
 from reelyard.files.places import Places, Source
+from reelyard.files.publishing import Place
 from reelyard.services.fetch import Fetch
 from reelyard.services.job_file import parse_job
-from reelyard.services.outputs import OutputFolder
+from reelyard.services.output_folder import OutputFolder
 from reelyard.services.progress import Progress, Watcher
 from reelyard.services.queue import RecordingQueue
 from reelyard.services.render_job import Publication, Rendered, RenderJob
@@ -72,7 +73,7 @@ class Watched(RenderJob):
     def render(
         self,
         job: Job,
-        output: Path,
+        output: Place,
         log: JobLog,
         watcher: Watcher | None,
         stop: StopSignal,

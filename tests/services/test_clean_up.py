@@ -10,7 +10,7 @@ import pytest
 
 from reelyard.domain.farm import Lease
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.files.publishing import Staging
+from reelyard.files.publishing import Staging, local
 from reelyard.services.outputs import targets
 
 from .conftest import Siding, wait_for
@@ -24,7 +24,7 @@ def published(siding: Siding, job_id: str) -> list[Path]:
     for path in made:
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"film")
-    staged = Staging(output, "000001").place(".mp4")
+    staged = local(Staging(output, "000001").place(".mp4"))
     staged.write_bytes(b"half a film")
     return [*made, staged.parent]
 

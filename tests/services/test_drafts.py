@@ -30,6 +30,7 @@ from reelyard.domain.errors import (
 from reelyard.domain.job import Job
 from reelyard.engine.ffmpeg import StopSignal
 from reelyard.files.job_log import JobLog
+from reelyard.files.publishing import Place
 from reelyard.services.drafts import Draft, Drafts, DraftStatus, Keeping
 from reelyard.services.job_file import parse_job
 from reelyard.services.progress import Watcher
@@ -55,7 +56,7 @@ class Renders(RenderJob):
     def render(
         self,
         job: Job,
-        output: Path,
+        output: Place,
         log: JobLog,
         watcher: Watcher | None,
         stop: StopSignal,

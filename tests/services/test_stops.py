@@ -7,13 +7,15 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from reelyard.domain.errors import BigQueryUnavailable
 from reelyard.domain.farm import AttemptOutcome, Submission
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.services.outputs import REPORT_SUFFIX
@@ -83,6 +85,35 @@ def test_cancelled_while_its_sources_are_copied(siding: Siding, clip: Path) -> N
     assert len(opened) < 50
     assert_cancelled(siding, job_id)
     assert "stopped: the job was cancelled" in siding.log(job_id)
+
+
+class AwayLater:
+    """A catalogue that can be reached once."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths: Mapping[str, str] | None = paths
+
+    def find(self, video_ids: Collection[str]) -> Mapping[str, str]:
+        found, self._paths = self._paths, None
+        if found is None:
+            raise BigQueryUnavailable("BigQuery is away")
+        return found
+
+
+def test_cancelled_while_the_catalogue_is_away(siding: Siding, clip: Path) -> None:
+    """It is asked again, for what was copied; that must not keep the worker from ending in order."""
+    siding.farm.reelyard.library.add({"a": str(clip)})
+    job_id = siding.submit({"item_type": "video", "video_id": "a"}).state.job_id
+
+    def cancel(stage: str) -> None:
+        if stage == "probing":
+            siding.farm.jobs.cancel(job_id)
+
+    catalogue = AwayLater({"a": str(clip)})
+    work = replace(siding.worker(told=cancel), catalogue=lambda: catalogue)
+    assert work(job_id, None) is JobStatus.CANCELLED
+    assert_cancelled(siding, job_id)
+    assert "the rest is left to the sweep: BigQuery is away" in siding.log(job_id)
 
 
 def test_cancelled_while_its_sources_are_probed(siding: Siding, clip: Path) -> None:

@@ -7,7 +7,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -38,6 +38,7 @@ from reelyard.store.outbox import LocalResults, Outbox
 from reelyard.store.people import Library, Profiles
 from reelyard.store.schema import metadata
 from reelyard.store.workers import Workers
+from tests import supabase_layout
 from tests.servers import PostgresServer
 
 LEASE = 60.0
@@ -219,6 +220,12 @@ def postgres_template(postgres: PostgresServer, template_name: str) -> Iterator[
         yield database
 
 
+def _empty(database: Database) -> None:
+    with database.writing() as connection:
+        tables = ", ".join(table.name for table in metadata.sorted_tables)
+        connection.exec_driver_sql(f"TRUNCATE {tables}")
+
+
 def _migrate(url: str) -> None:
     with closing(Database(url)) as database, database.reading():
         pass
@@ -229,9 +236,7 @@ def postgres_emptied(postgres: PostgresServer, postgres_template: Database) -> s
     """The URL of a migrated database, emptied: making one takes ten times as long."""
     if not postgres.runs():
         postgres.start()
-    with postgres_template.writing() as connection:
-        tables = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.exec_driver_sql(f"TRUNCATE {tables}")
+    _empty(postgres_template)
     return postgres_template.url.render_as_string(hide_password=False)
 
 
@@ -264,3 +269,70 @@ def database(migrated_url: str) -> Iterator[Database]:
 @pytest.fixture
 def books(database: Database) -> Books:
     return Books(database)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Supabase project with the farm's tables in it, as each of its parts sees it."""
+
+    postgres: PostgresServer
+    name: str
+    database: Database  # the farm's: as ``postgres``, who owns the tables
+    users: sa.Engine  # its sign-in service's
+    rest: sa.Engine  # its REST API's
+
+    @property
+    def books(self) -> Books:
+        return Books(self.database)
+
+    def acting(
+        self, role: str, claims: dict[str, Any] | None = None
+    ) -> AbstractContextManager[sa.Connection]:
+        """What somebody with this token can do in the REST API."""
+        return supabase_layout.acting(self.rest, role, claims)
+
+
+@pytest.fixture(scope="session")
+def supabase_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that others can subscribe to, as Supabase's is."""
+    options = {"wal_level": "logical", "wal_retrieve_retry_interval": "100ms"}
+    with closing(PostgresServer(options=options)) as server:
+        server.start()
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_project(supabase_server: PostgresServer) -> Iterator[Project]:
+    url = supabase_layout.create(supabase_server, "project")
+    _migrate(url)
+    with (
+        closing(Database(url)) as database,
+        _engine(supabase_server, "supabase_auth_admin") as users,
+        _engine(supabase_server, "authenticator") as rest,
+    ):
+        yield Project(supabase_server, "project", database, users, rest)
+
+
+@pytest.fixture
+def project(migrated_project: Project) -> Project:
+    """A Supabase project with the farm's tables, empty."""
+    with migrated_project.users.begin() as connection:
+        connection.execute(sa.text("DELETE FROM auth.users"))
+    _empty(migrated_project.database)
+    return migrated_project
+
+
+@pytest.fixture
+def new_project(supabase_server: PostgresServer) -> Iterator[str]:
+    """The name of a Supabase project's database that nobody was in yet."""
+    name = f"project_{uuid.uuid4().hex}"
+    supabase_layout.create(supabase_server, name)
+    yield name
+    supabase_server.drop(name)
+
+
+@contextmanager
+def _engine(server: PostgresServer, role: str) -> Iterator[sa.Engine]:
+    engine = sa.create_engine(supabase_layout.address(server, "project", role))
+    yield engine
+    engine.dispose()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from reelyard.domain.access import Account, Role, Scope
+from reelyard.domain.access import Account, Role, Scope, Source
 from reelyard.domain.errors import Conflict, NotFound, ReelyardError
 from reelyard.store.accounts import Accounts
 
@@ -123,6 +123,65 @@ def test_two_admins_who_shut_each_other_out_at_once_leave_one(accounts: Accounts
         assert len(left) == 1, f"turn {turn}"
         for user_id in pair:
             accounts.change(user_id, is_active=True)
+
+
+# People of Supabase's
+
+LATE = datetime(2026, 11, 23, 12, tzinfo=UTC)
+EARLY = LATE - timedelta(hours=1)
+
+
+def test_who_comes_from_supabase_gets_the_first_name_that_is_free(
+    books: Books, accounts: Accounts
+) -> None:
+    """Their id is Supabase's, they have no password, and ``profiles`` has a name for their jobs."""
+    _add(accounts, "Bob")
+    user_id = new_id()
+    made = accounts.adopt(user_id, ["bob", "bob 2", "bob 3"], Role.MANAGER, EARLY)
+    assert (made.user_id, made.username, made.role) == (user_id, "bob 2", Role.MANAGER)
+    assert (made.source, made.claims_at, made.is_active) == (Source.SUPABASE, EARLY, True)
+    assert accounts.by_name("BOB 2") == (made, None)
+    assert accounts.find(user_id) == made
+    assert books.profiles.username(user_id) == "bob 2"
+    assert accounts.adopt(user_id, ["other"], Role.ADMIN, LATE) == made, "whoever has one keeps it"
+    assert accounts.find(new_id()) is None
+    assert _said(books)[-1] == "bob 2 came from Supabase as manager"
+    with pytest.raises(Conflict):
+        accounts.adopt(new_id(), ["bob", "bob 2"], Role.OPERATOR, EARLY)
+
+
+def test_a_name_that_profiles_has_already_stays_there(books: Books, accounts: Accounts) -> None:
+    user_id = books.profiles.local("Robert")
+    accounts.adopt(user_id, ["bob"], Role.OPERATOR, EARLY)
+    assert books.profiles.username(user_id) == "Robert"
+
+
+def test_who_comes_from_supabase_several_times_at_once_has_one_account(accounts: Accounts) -> None:
+    _add(accounts, "bob")
+    user_id = new_id()
+
+    def come() -> Account:
+        return accounts.adopt(user_id, ["bob", "bob 2", "bob 3"], Role.OPERATOR, EARLY)
+
+    assert {one.username for one in at_once(come, come, come)} == {"bob 2"}
+    assert [one.username for one in accounts.list()] == ["bob", "bob 2"]
+
+
+def test_the_newest_word_about_a_role_counts(books: Books, accounts: Accounts) -> None:
+    """An older token changes nothing; signing in always does, also what an admin changed meanwhile."""
+    user_id = accounts.adopt(new_id(), ["bob"], Role.ADMIN, LATE).user_id
+    assert accounts.take_over(user_id, Role.OPERATOR, EARLY).role is Role.ADMIN
+    assert accounts.take_over(user_id, Role.OPERATOR, LATE).role is Role.ADMIN
+    later = LATE + timedelta(seconds=1)
+    changed = accounts.take_over(user_id, Role.OPERATOR, later)
+    assert (changed.role, changed.claims_at) == (Role.OPERATOR, later)
+    assert _said(books)[-1] == "bob: is operator now, as Supabase says"
+    _add(accounts)
+    accounts.change(user_id, role=Role.MANAGER)
+    assert accounts.take_over(user_id, Role.OPERATOR, later).role is Role.MANAGER
+    assert accounts.take_over(user_id, Role.OPERATOR, later, signs_in=True).role is Role.OPERATOR
+    with pytest.raises(NotFound):
+        accounts.take_over(new_id(), Role.ADMIN, LATE)
 
 
 # Sessions

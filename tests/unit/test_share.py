@@ -44,13 +44,25 @@ def test_every_spelling_of_a_file_is_one_name_and_one_path_here(spelling: str) -
     assert TABLE.locate(spelling) == "/mnt/videos/day one/a.mp4"
 
 
-@pytest.mark.parametrize(
-    "path", ["a.mp4", "/home/ann/a.mp4", "C:", "~/a.mp4", "///a/b", "a//b"]
-)
+@pytest.mark.parametrize("path", ["a.mp4", "/home/ann/a.mp4", "C:", "~/a.mp4", "///a/b", "a//b"])
 def test_what_is_on_no_share_stays_as_it_is(path: str) -> None:
     assert parse(path) is None
     assert TABLE.canonical(path) == path
     assert TABLE.locate(path) == path
+
+
+def test_a_file_whose_path_would_be_read_as_another_ones_name_keeps_its_path() -> None:
+    """On Linux a name may hold a backslash; in names of shares it stands between folders."""
+    path = "/mnt/videos/day\\a.mp4"
+    assert TABLE.canonical(path) == path
+    assert TABLE.locate(path) == path
+    assert TABLE.canonical("/mnt/videos") == "//media/videos"
+
+
+def test_folders_that_a_row_names_have_no_case_on_smb() -> None:
+    assert TABLE.locate(r"\\media\videos\RAW\A.mov") == "/raw/A.mov"
+    with pytest.raises(ShareUnknown):
+        TABLE.locate("s3://clips/2026".upper() + "/a.mov")
 
 
 def test_the_longest_root_wins() -> None:
@@ -78,6 +90,15 @@ def test_windows_finds_shares_and_drives_by_itself() -> None:
     assert windows.locate(r"\\media\out\a.mp4") == Direct(OUT, "a.mp4")
     with pytest.raises(ShareUnknown):
         windows.locate("s3://clips/a.mp4")
+
+
+def test_windows_is_not_led_to_servers_that_the_table_does_not_name() -> None:
+    """It would sign in there with the worker's account, and whoever submits a job chooses the name."""
+    windows = ShareTable((OUT, CLIPS), native=True)
+    with pytest.raises(ShareUnknown):
+        windows.locate(r"\\stranger\out\a.mp4")
+    assert windows.locate(r"\\MEDIA\more\a.mp4") == r"\\MEDIA\more\a.mp4"
+    assert ShareTable((CLIPS,), native=True).locate("//nas/x/a.mp4") == r"\\nas\x\a.mp4"
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from reelyard.api.identity import SESSION_COOKIE
 from reelyard.domain.access import Role
 from tests.conftest import Clips
+from tests.supabase_auth import PUBLISHABLE, SupabaseAuth
 
 from .site import Api, Site, wait_for
 from .window import DESK, OpenWindow, Window
@@ -64,9 +65,19 @@ def media(clips: Clips, real_media: Path | None, tmp_path_factory: pytest.TempPa
 
 
 @pytest.fixture(scope="session")
-def site(media: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def supabase() -> Iterator[SupabaseAuth]:
+    """The project whose users may sign in beside those who have accounts."""
+    with SupabaseAuth().open() as auth:
+        yield auth
+
+
+@pytest.fixture(scope="session")
+def site(
+    media: Path, supabase: SupabaseAuth, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
     """The farm that all tests of the pages share, with one worker that goes on working."""
-    with closing(Site(tmp_path_factory.mktemp("site"), media)) as made:
+    settings = {"REELYARD_SUPABASE_URL": supabase.url, "REELYARD_SUPABASE_KEY": PUBLISHABLE}
+    with closing(Site(tmp_path_factory.mktemp("site"), media, settings)) as made:
         made.open()
         yield made
 

@@ -19,7 +19,7 @@ from urllib.request import Request, urlopen
 
 from reelyard.api.identity import SESSION_COOKIE
 from reelyard.domain.access import Role
-from reelyard.engine import processes
+from reelyard.system import posix
 
 T = TypeVar("T")
 PASSWORD = "four dry pebbles"
@@ -95,6 +95,7 @@ class Site:
 
     folder: Path
     media: Path
+    settings: Mapping[str, str] = field(default_factory=dict)
     url: str = ""
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _sessions: dict[str, str] = field(default_factory=dict)
@@ -135,7 +136,7 @@ class Site:
         with log.open("ab") as file:
             process = subprocess.Popen(
                 _argv(arguments), env=self._environ(), stdin=subprocess.DEVNULL, stdout=file,
-                stderr=file, preexec_fn=processes.dies_with_parent(), start_new_session=True,
+                stderr=file, preexec_fn=posix.dies_with_parent(), start_new_session=True,
             )  # fmt: skip
         self._started.append(process)
         return process
@@ -160,7 +161,7 @@ class Site:
             "REELYARD_ENCODER": "libx264",
             "REELYARD_JOBS": "1",  # a film of seconds takes seconds: one can see it being made
         }
-        return kept | own
+        return kept | own | dict(self.settings)
 
     # People
 

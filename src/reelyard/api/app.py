@@ -5,7 +5,7 @@ The page's scripts come from a package, so that it works where there is no inter
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from importlib import metadata, resources
 from pathlib import Path
@@ -52,14 +52,22 @@ PREFIX = "/api/v1"
 _ABOUT = """Submit compilations, watch them move, take the films.
 
 Programs send a token (`Authorization: Bearer …`), made on the page *Your account*; the pages use a session's
-cookie. While nobody has an account, whoever is at the machine itself needs neither. Errors are
+cookie. Where the farm knows a Supabase project, the access tokens of its users are taken, too. While nobody has an account, whoever is at the machine itself needs neither. Errors are
 `application/problem+json` (RFC 9457) with a stable `code`, the `field` and a `remedy`."""
 
 
 def create_app(
-    office: Office, ready: Ready, *, upload_limit: int, per_minute: int
-) -> FastAPI:  # fmt: skip
-    """The API over ``office``. ``ready`` names the parts that are needed, and what is wrong with them."""
+    office: Office,
+    ready: Ready,
+    *,
+    upload_limit: int,
+    per_minute: int,
+    allowed_origins: Collection[str] = (),
+) -> FastAPI:
+    """The API over ``office``. ``ready`` names the parts that are needed, and what is wrong with them.
+
+    Pages of ``allowed_origins`` may call it with a token.
+    """
     app = FastAPI(
         title="Reelyard",
         version=metadata.version("reelyard"),
@@ -79,6 +87,7 @@ def create_app(
         is_open=lambda: office.access.is_open,
         upload_limit=upload_limit,
         per_minute=per_minute,
+        allowed_origins=allowed_origins,
     )
     _add_routes(app)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 from reelyard.domain.errors import FarmUnavailable
 
 from .errors import MEDIA_TYPE
+from .sharing import Pairs, Sharing
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -43,7 +44,8 @@ _HEADERS = (
 class Guard:
     """An ASGI middleware. ``is_open`` tells whether nobody has an account yet.
 
-    ``per_minute`` requests are taken from one address; 0 is no limit.
+    ``per_minute`` requests are taken from one address; 0 is no limit. Pages of ``allowed_origins`` may call the API
+    with a token.
     """
 
     def __init__(
@@ -53,8 +55,10 @@ class Guard:
         is_open: Callable[[], bool],
         upload_limit: int,
         per_minute: int,
+        allowed_origins: Collection[str] = (),
     ) -> None:
         self._app = app
+        self._sharing = Sharing(allowed_origins)
         self._is_open = is_open
         self._upload_limit = upload_limit
         self._rate = parse(f"{per_minute}/minute") if per_minute else None
@@ -65,13 +69,18 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        if (leave := self._sharing.preflight(scope, headers)) is not None:
+            await send({"type": "http.response.start", "status": 204, "headers": [*leave]})
+            await send({"type": "http.response.body", "body": b""})
+            return
         refusal = self._refusal(scope, headers)
+        more = (*_HEADERS, *self._sharing.headers(scope, headers))
         if refusal is not None:
-            await _refuse(scope, send, *refusal)
+            await _refuse(scope, send, more, *refusal)
         elif scope["type"] == "websocket":
             await self._app(scope, receive, send)
         else:
-            await self._guarded(scope, receive, send)
+            await self._guarded(scope, receive, send, more)
 
     def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str, str] | None:
         """Why a request is turned away: status, code, detail, remedy."""
@@ -102,7 +111,7 @@ class Guard:
         is_upload = str(scope.get("path", "")).startswith(_UPLOADS)
         return self._upload_limit if is_upload else LARGEST_BODY
 
-    async def _guarded(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _guarded(self, scope: Scope, receive: Receive, send: Send, more: Pairs) -> None:
         left = self._limit(scope)
 
         async def counted() -> MutableMapping[str, Any]:
@@ -117,8 +126,8 @@ class Guard:
         async def with_headers(message: MutableMapping[str, Any]) -> None:
             if message["type"] == "http.response.start":
                 known = {name for name, _ in message["headers"]}
-                more = [pair for pair in _HEADERS if pair[0] not in known]
-                message = {**message, "headers": [*message["headers"], *more]}
+                added = [pair for pair in more if pair[0] not in known]
+                message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         await self._app(scope, counted, with_headers)
@@ -164,7 +173,7 @@ def _address(scope: Scope) -> str:
 
 
 async def _refuse(
-    scope: Scope, send: Send, status: int, code: str, detail: str, remedy: str
+    scope: Scope, send: Send, more: Pairs, status: int, code: str, detail: str, remedy: str
 ) -> None:
     if scope["type"] == "websocket":
         await send({"type": "websocket.close", "code": 1008, "reason": detail})
@@ -174,7 +183,7 @@ async def _refuse(
         "detail": detail, "instance": scope.get("path", ""), "code": code, "remedy": remedy,
         "field": None, "problems": [],
     }  # fmt: skip
-    headers = [(b"content-type", MEDIA_TYPE.encode()), *_HEADERS]
+    headers = [(b"content-type", MEDIA_TYPE.encode()), *more]
     if status in _AGAIN_AFTER:
         headers.append((b"retry-after", _AGAIN_AFTER[status]))
     await send({"type": "http.response.start", "status": status, "headers": headers})

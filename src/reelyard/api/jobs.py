@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,7 @@ from .schemas import (
     PriorityIn,
     SubmittedOut,
 )
+from .streaming import streamed
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 LogName = Literal["job.log", "ffmpeg_cmd.txt", "ffmpeg_stderr.txt"]
@@ -220,11 +221,14 @@ async def thumbnail(request: Request, office: TheOffice, who: Who, job_id: str) 
     return sent(found, "image/jpeg")
 
 
-def _file(kind: FileKind) -> Callable[..., FileResponse]:
-    def file(office: TheOffice, who: Who, job_id: str) -> FileResponse:
-        found = office.jobs.file(who, job_id, kind)
+def _file(kind: FileKind) -> Callable[..., Awaitable[Response]]:
+    async def file(request: Request, office: TheOffice, who: Who, job_id: str) -> Response:
+        found = await aside(request, lambda: office.jobs.file(who, job_id, kind))
         name = printable(found.name) if kind == "output" else None
-        return sent(found, _TYPES[kind], name)
+        if isinstance(found, Path):
+            return sent(found, _TYPES[kind], name)
+        version = await aside(request, lambda: office.jobs.version(found, kind))
+        return streamed(found, version, request.headers, _TYPES[kind], name)
 
     return file
 

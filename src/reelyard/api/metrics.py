@@ -52,6 +52,10 @@ class _Farm(Collector):
         figures = self._figures
         yield GaugeMetricFamily("reelyard_results_undelivered", "Results that wait to be delivered",
                                 figures.undelivered)  # fmt: skip
+        yield GaugeMetricFamily("reelyard_results_unexported", "Results that wait for BigQuery",
+                                figures.unexported)  # fmt: skip
+        yield GaugeMetricFamily("reelyard_results_export_failing", "Of those, tried in vain",
+                                figures.export_failing)  # fmt: skip
         yield GaugeMetricFamily("reelyard_event_watchers", "Open streams of events", self._watchers)
 
     def _queues(self) -> Iterator[Metric]:

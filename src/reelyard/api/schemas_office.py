@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
-from reelyard.domain.access import Role, Scope
+from reelyard.domain.access import Role, Scope, Source
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.domain.routing import Queue
 from reelyard.services.job_views import Line, QueueView, Whole
@@ -103,6 +103,10 @@ class CapabilitiesOut(FromState):
     cores: int
     memory: int
     free_disk: int
+    encoders_4k: list[str]
+    graphics_card: str
+    driver: str
+    decodes: list[str]
 
 
 class WorkerOut(FromState):
@@ -142,6 +146,7 @@ class AccountOut(FromState):
     username: Text
     role: Role
     is_active: bool
+    source: Source
     created_at: datetime
     signed_in_at: datetime | None
 

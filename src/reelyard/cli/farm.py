@@ -19,6 +19,7 @@ from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.settings import Settings, read_settings
 
 from . import people
+from .supabase import supabase
 
 if TYPE_CHECKING:
     from reelyard.domain.farm import JobState
@@ -242,16 +243,25 @@ def worker(
     pool: Annotated[
         str | None, typer.Option(help="prefork or threads; threads on Windows.")
     ] = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="The number of its graphics card, or none; the first free one if left out."
+        ),
+    ] = None,
 ) -> None:
     """Work for the farm: take jobs from queues and render them, one at a time."""
     from reelyard.domain.routing import named_queues
     from reelyard.farm.up import run_worker
 
-    run_worker(name, named_queues(queues), pool)
+    run_worker(name, named_queues(queues), pool, gpu)
 
 
 def up(
-    workers: Annotated[int, typer.Option("--workers", min=0, max=64, help="How many.")] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", min=0, max=64, help="How many; one for each graphics card."),
+    ] = None,
     host: Host = None,
     port: Port = None,
     server: Annotated[
@@ -317,7 +327,7 @@ def library_show(as_json: AsJson = False) -> None:
 def register(app: typer.Typer) -> None:
     """Add these commands to ``app``."""
     for command in (submit, status, logs, cancel, retry, move, workers, drain, pause, resume, stop,
-                    worker, up, serve):  # fmt: skip
+                    worker, up, serve, supabase):  # fmt: skip
         app.command()(command)
     app.add_typer(library_app, name="library")
     app.add_typer(people.user_app, name="user")

@@ -93,7 +93,9 @@ def _say_json(value: object) -> None:
 @app.command()
 def render(
     job_file: JobFile,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The film to make, .mp4.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="The film to make, .mp4: a path, or on a share.")
+    ],
     encoder: EncoderName = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, max=256, help="Segments at the same time.")
@@ -108,7 +110,7 @@ def render(
     reelyard = Reelyard(read_settings(), encoder, jobs)
     job = read_job(job_file)
     with stopping() as stop, progress_display(as_json=as_json) as watcher:
-        done = reelyard.render_job(job, output.absolute(), watcher, stop, job_file)
+        done = reelyard.render_job(job, reelyard.films.find(output), watcher, stop, job_file)
     show_rendered(done, as_json=as_json)
 
 
@@ -203,16 +205,27 @@ def cache_clear(as_json: AsJson = False) -> None:
 def doctor(as_json: AsJson = False) -> None:
     """Test FFmpeg, encoders, fonts, disk, database, broker and server; show the settings in force."""
     from reelyard.asgi import check_server
-    from reelyard.farm.checkup import check_farm
+    from reelyard.farm.checkup import looks
     from reelyard.farm.wiring import Farm
+    from reelyard.services.cards import CARD_SECONDS, card_findings
     from reelyard.services.doctor import Verdict, examine
+    from reelyard.services.examination import Look, examined
 
     from .show import findings_as_json, show_findings
 
     settings = read_settings()
     reelyard = Reelyard(settings)
     findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory, reelyard.try_out)
-    findings += [*check_farm(Farm(settings)), *check_server(settings)]
+    cards = Look(
+        "graphics cards",
+        lambda: card_findings(
+            reelyard.machine.cards(), sessions=settings.gpu_sessions, filters=settings.gpu_filters
+        ),
+        "Restart the machine, and install NVIDIA's driver again",
+    )
+    server = Look("server", lambda: check_server(settings))
+    findings += examined([*looks(Farm(settings)), server])
+    findings += examined([cards], CARD_SECONDS)
     if as_json:
         _say_json(findings_as_json(findings, settings.shown()))
     else:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from reelyard.bootstrap import local_username
-from reelyard.domain.access import Principal, Role
+from reelyard.domain.access import Principal, Role, Source
 from reelyard.domain.errors import NotFound, printable
 from reelyard.settings import read_settings
 
@@ -51,10 +51,12 @@ def user_password(name: UserName, password_stdin: FromInput = False) -> None:
 def user_list(as_json: AsJson = False) -> None:
     """Show everybody who may sign in, or might."""
     for one in _access().users(_machine()):
-        state = "" if one.is_active else "shut out"
+        notes = ["" if one.is_active else "shut out"]
+        notes += ["from Supabase"] if one.source is Source.SUPABASE else []
+        state = ", ".join(filter(None, notes))
         line = (
             json.dumps({"user_id": one.user_id, "username": printable(one.username),
-                        "role": one.role, "is_active": one.is_active})
+                        "role": one.role, "is_active": one.is_active, "source": one.source})
             if as_json
             else f"{printable(one.username)}\t{one.role}\t{state}"
         )  # fmt: skip

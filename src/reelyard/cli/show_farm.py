@@ -187,12 +187,14 @@ def show_farm(farm: Farm, *, as_json: bool) -> None:
     workers = farm.workers.list()
     ahead = outlook(farm.jobs.ahead(), workers, farm.queues.paused())
     recent = farm.jobs.list(_ENDED, limit=_SHOWN, newest_first=True)
+    backlog = farm.exports.backlog()
     _say({
         "jobs": [{**job_as_json(one), "done_in": ahead.jobs.get(one.job_id)} for one in active],
         "recent": [job_as_json(one) for one in recent],
         "workers": [worker_as_json(one) for one in workers],
         "counts": farm.jobs.counts(),
         "all_done_in": ahead.whole,
+        "results": {"waiting": backlog.waiting if backlog.is_used else 0, "error": backlog.error},
     })  # fmt: skip
 
 
@@ -227,7 +229,18 @@ def _farm_table(farm: Farm) -> Group:
     words = ", ".join(f"{count} {status}" for status, count in counts.items()) or "no jobs yet"
     done = "" if not active else f"; all done in {_duration(ahead.whole)}"
     lines = [f"{more} more wait"] if more > 0 else []
+    lines += _unrecorded(farm)
     return Group(table, *lines, f"{words}{done}", workers_table(workers))
+
+
+def _unrecorded(farm: Farm) -> list[str]:
+    """What BigQuery has not taken yet, if anything."""
+    backlog = farm.exports.backlog()
+    if not backlog.failing:
+        return []
+    return [
+        escape(f"{backlog.waiting} results wait for BigQuery: {printable(backlog.error or '')}")
+    ]
 
 
 def _job_row(state: JobState, left: float | None) -> Iterable[Any]:

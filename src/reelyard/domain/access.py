@@ -36,6 +36,13 @@ class Scope(StrEnum):
     ADMIN = "admin"  # people, settings, audit
 
 
+class Source(StrEnum):
+    """Who knows a person's password."""
+
+    LOCAL = "local"
+    SUPABASE = "supabase"
+
+
 class Action(StrEnum):
     """Everything that can be done, by the API or in the pages."""
 
@@ -82,6 +89,9 @@ GRANTS: Mapping[Action, tuple[Role, Scope]] = MappingProxyType({
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """Who asks. ``scopes`` is None for a person at the page or at the machine: all of them.
+
+    Whoever comes with one of Supabase's tokens has all of them named: what it takes a person at the page for, such a
+    token is not enough for.
 
     ``session`` is the hash of the session that the person came with, if any.
     """
@@ -144,14 +154,19 @@ def usable_scopes(role: Role) -> Collection[Scope]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Account:
-    """A person who may sign in."""
+    """A person who may sign in.
+
+    ``claims_at`` is when the newest of Supabase's tokens was issued that the role was taken from.
+    """
 
     user_id: str
     username: str
     role: Role
     is_active: bool
+    source: Source
     created_at: datetime
     signed_in_at: datetime | None
+    claims_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@
     ├── FFmpegFailed              FFmpeg ended badly although the source looked sound
     │   └── FFmpegStalled         no progress for the configured time: killed
     ├── EncoderUnavailable        the encoder that was asked for does not work here
+    │   └── GraphicsCardBusy      the card does no more encodes at once
     ├── OutputRejected            a segment or film does not match its plan; it is not shown
     ├── OutputUnusable            the film can't or must not go where it was asked to
     ├── OutOfDisk                 too little room for what the job needs
@@ -24,6 +25,7 @@
     ├── FarmUnavailable           a part of the farm can't be reached: it may come back
     │   ├── DatabaseUnavailable
     │   ├── BrokerUnavailable
+    │   ├── SupabaseUnavailable
     │   └── SourcesUnavailable    a share is gone
     └── Cancelled                 somebody stopped the job
 
@@ -122,6 +124,13 @@ class EncoderUnavailable(ReelyardError):
 
     code = "encoder_unavailable"
     exit_code = 2
+
+
+class GraphicsCardBusy(EncoderUnavailable):
+    """The graphics card does no more encodes at once, or has no memory left for one."""
+
+    code = "graphics_card_busy"
+    exit_code = 1
 
 
 class OutputRejected(ReelyardError):
@@ -249,10 +258,34 @@ class BrokerUnavailable(FarmUnavailable):
     code = "broker_unavailable"
 
 
+class SupabaseUnavailable(FarmUnavailable):
+    """Supabase's part that knows people can't be reached, or is not set up for what is asked."""
+
+    code = "supabase_unavailable"
+
+
 class SourcesUnavailable(FarmUnavailable):
     """The folder or share that sources lie on can't be reached from here."""
 
     code = "sources_unavailable"
+
+
+class CatalogueUnavailable(FarmUnavailable):
+    """The file that says where videos are is gone, or makes no sense."""
+
+    code = "catalogue_unavailable"
+
+
+class BigQueryUnavailable(FarmUnavailable):
+    """BigQuery can't be reached, does not let us in, or lacks a table that is needed."""
+
+    code = "bigquery_unavailable"
+
+
+class BigQueryRefused(BigQueryUnavailable):
+    """BigQuery does not take what it was sent."""
+
+    code = "bigquery_refused"
 
 
 class Cancelled(ReelyardError):

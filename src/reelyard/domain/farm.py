@@ -166,7 +166,11 @@ class Happening:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """What a worker can do, found out when it starts. Sizes in bytes."""
+    """What a worker can do, found out when it starts. Sizes in bytes.
+
+    ``graphics_card`` and its ``driver`` are empty where there is none; ``decodes`` names the codecs whose
+    clips it proved to decode, scale and lay logos over.
+    """
 
     version: str
     ffmpeg: str
@@ -174,6 +178,10 @@ class Capabilities:
     cores: int
     memory: int
     free_disk: int
+    encoders_4k: tuple[str, ...] = ()
+    graphics_card: str = ""
+    driver: str = ""
+    decodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

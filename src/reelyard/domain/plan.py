@@ -53,7 +53,8 @@ class TextOverlay:
 class PictureRecipe:
     """How FFmpeg makes a segment's picture. ``graph`` ends in ``[picture]``.
 
-    ``seek`` is in seconds from the container's start; None reads from the beginning.
+    ``seek`` is in seconds from the container's start; None reads from the beginning. ``on_card``: the
+    graphics card decodes the source, and the graph is one for its frames.
     """
 
     source: Source
@@ -62,6 +63,7 @@ class PictureRecipe:
     frames: int
     logo: Source | None = None
     text: TextOverlay | None = None
+    on_card: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +79,18 @@ class SoundRecipe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureSegment:
-    """A run of whole frames of one item, rendered and cached on its own."""
+    """A run of whole frames of one item, rendered and cached on its own.
+
+    ``spare`` is the same segment as the processor makes it, under its own key: for a source that the
+    graphics card turns out not to decode.
+    """
 
     key: str
     position: int
     part: int
     frames: FrameRange
     recipe: PictureRecipe
+    spare: PictureSegment | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +105,11 @@ class SoundSegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedItem:
-    """One item in the film: ``start`` is its first frame there."""
+    """One item in the film: ``start`` is its first frame there.
+
+    ``by_processor`` says why the graphics card does not prepare its picture; None where it does, and
+    where there is none that could.
+    """
 
     position: int
     item_type: ItemType
@@ -109,15 +120,21 @@ class PlannedItem:
     picture: tuple[PictureSegment, ...]
     sound: SoundSegment
     notes: tuple[str, ...] = ()
+    by_processor: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoding:
-    """The encoder that makes every segment of a film, and FFmpeg's options for it."""
+    """The encoder that makes every segment of a film, and FFmpeg's options for it.
+
+    ``device`` is the graphics card's model and driver, which are part of the encoder: another one writes
+    other bytes. It is not which of two equal cards it is.
+    """
 
     encoder: str
     options: tuple[str, ...]
     ffmpeg_version: str
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +178,12 @@ def picture_key(recipe: PictureRecipe, encoding: Encoding, arguments: Sequence[s
     text = recipe.text and [recipe.text.document, [font.fingerprint for font in recipe.text.fonts]]
     return content_key(
         "picture",
-        [encoding.ffmpeg_version, encoding.encoder, encoding.options],
+        [
+            encoding.ffmpeg_version,
+            encoding.encoder,
+            encoding.options,
+            *([encoding.device] if encoding.device else []),
+        ],
         _opened(recipe.source, recipe.seek),
         [recipe.graph, recipe.frames, recipe.logo and recipe.logo.fingerprint, text],
         list(arguments),

@@ -126,7 +126,11 @@ class ShareUnknown(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class ShareTable:
-    """All shares that this machine knows. ``native`` systems (Windows) find shares and drives by themselves."""
+    """All shares that this machine knows.
+
+    ``native`` systems (Windows) find drives by themselves, and shares: of the table's servers, where it names any. They
+    sign in to whatever server they look at, and a job may name anybody's.
+    """
 
     shares: Sequence[Share] = ()
     native: bool = False
@@ -158,7 +162,7 @@ class ShareTable:
         if row is not None:
             share, rest = row
             return Direct(share, rest) if share.folder is None else _below(share.folder, rest)
-        if self.native and (name.is_drive or name.protocol == "smb"):
+        if self.native and (name.is_drive or self._may_find(name)):
             return str(name).replace("/", "\\")
         raise ShareUnknown(f"{name.root} is no share that this machine knows")
 
@@ -166,6 +170,13 @@ class ShareTable:
     def folders(self) -> Sequence[str]:
         """The folders where shares are mounted here."""
         return [share.folder for share in self.shares if share.folder is not None]
+
+    def _may_find(self, name: Name) -> bool:
+        """Whether the system may look for a share that has no row."""
+        servers = {
+            _server(one) for share in self.shares if (one := parse(share.root)) and _server(one)
+        }
+        return name.protocol == "smb" and (not servers or _server(name) in servers)
 
     def _row(self, name: Name) -> tuple[Share, str] | None:
         """The row of a name, the one with the longest root, and what is left of the name below it."""
@@ -187,19 +198,37 @@ class ShareTable:
             if share.folder is None or not PurePath(path).is_relative_to(share.folder):
                 continue
             rest = PurePath(path).relative_to(share.folder)
-            if ".." not in rest.parts and (best is None or len(share.folder) > best[0]):
-                best = len(share.folder), f"{share.root}/{rest.as_posix()}"
+            named = f"{share.root}/{rest.as_posix()}".removesuffix("/.")
+            if _means(named) and (best is None or len(share.folder) > best[0]):
+                best = len(share.folder), named
         return path if best is None else best[1]
 
 
+def _means(named: str) -> bool:
+    """Whether a name is read as what it was made for: on Linux ``a\\b`` is one file, in names it is a folder's."""
+    try:
+        return str(parse(named)) == named
+    except NameInvalid:
+        return False
+
+
+def _server(name: Name) -> str:
+    """The SMB server of a name; empty if it has none."""
+    return name.root[2:].partition("/")[0].casefold() if name.protocol == "smb" else ""
+
+
 def _rest(name: Name, root: Name) -> str | None:
-    """What of a name lies below a root; None if it lies elsewhere. Servers and shares have no case."""
+    """What of a name lies below a root; None if it lies elsewhere. Servers, shares and folders there have no case."""
     same = name.root.casefold() if name.protocol == "smb" else name.root
     if same != (root.root.casefold() if root.protocol == "smb" else root.root):
         return None
     if not root.path:
         return name.path
-    return name.path[len(root.path) + 1 :] if name.path.startswith(f"{root.path}/") else None
+    length = len(root.path) + 1
+    start, wanted = name.path[:length], f"{root.path}/"
+    if root.protocol == "smb":
+        start, wanted = start.casefold(), wanted.casefold()
+    return name.path[length:] if start == wanted else None
 
 
 def _below(folder: str, rest: str) -> str:

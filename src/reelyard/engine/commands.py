@@ -25,6 +25,20 @@ _NOT_DECODED = ("-codec_whitelist", "none")
 """FFmpeg would decode a frame of every segment to learn its pixel format, which a copy has no use for;
 half the time of a join. It complains of it, once a segment, and copies the same bytes."""
 
+_CARD = ("-init_hw_device", "cuda=card:0", "-filter_hw_device", "card")
+"""The first card that the process may see: which one that is says its environment, so that arguments and
+content keys are the same for each of two equal cards."""
+
+_ON_CARD = (
+    *("-hwaccel", "cuda", "-hwaccel_device", "card", "-hwaccel_output_format", "cuda"),
+    *("-extra_hw_frames", "8"),
+)
+"""Frames stay on the card. The decoder gets surfaces for those that are still in the queue to the filters; with
+twice as many it refuses clips that use all of their own."""
+
+REBUILT = "Reconfiguring filter graph"
+"""What FFmpeg says where a clip's picture changes its size or form on the way."""
+
 FILM_LIST = "film.ffconcat"
 CHAPTER_FILE = "chapters.ffmeta"
 TRACK_FILE = "track.m4a"
@@ -33,11 +47,13 @@ TRACK_FILE = "track.m4a"
 def picture(recipe: PictureRecipe, encoding: Encoding, output: str) -> list[str]:
     """One picture segment: single-threaded throughout, so that its bytes never differ."""
     # A clip whose size changes on the way is scaled to its first size: a new filter graph in
-    # the middle would lose frames.
-    inputs = ["-reinit_filter", "0", *_source(recipe.source, recipe.seek)]
+    # the middle would lose frames. The card's scaler can't; what FFmpeg says of the new graph gives it away.
+    entry = list(_ON_CARD) if recipe.on_card else ["-reinit_filter", "0"]
+    inputs = [*entry, *_source(recipe.source, recipe.seek)]
     if recipe.logo:
         inputs += _source(recipe.logo, None)
     return [
+        *(_CARD if recipe.on_card else ()),
         *("-copyts", "-filter_complex_threads", "1"),
         *inputs,
         *("-filter_complex", GRAPH_FLAGS + recipe.graph, "-map", "[picture]"),

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from reelyard.domain.errors import EncoderUnavailable, FFmpegFailed
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reelyard.domain.errors import EncoderUnavailable, FFmpegFailed, GraphicsCardBusy
 from reelyard.domain.output import GOP_FRAMES, HD, OutputForm
 from reelyard.domain.plan import Encoding
 
 from .ffmpeg import FFmpeg
+from .nvenc import trouble
 
 NVENC = "h264_nvenc"
 X264 = "libx264"
@@ -53,33 +57,57 @@ def try_encode(ffmpeg: FFmpeg, encoder: str, form: OutputForm = HD) -> str | Non
     try:
         ffmpeg.run([*argv, "-f", "null", "-"])
     except FFmpegFailed as failure:
-        return failure.tail[0] if failure.tail else failure.message
+        return " / ".join(_reasons(failure.tail)) or failure.message
     return None
 
 
-def find_encoder(ffmpeg: FFmpeg, wanted: str | None = None) -> str:
-    """The encoder to use: the one that was asked for, or the best that proves to work.
+def _reasons(tail: Sequence[str]) -> list[str]:
+    """What FFmpeg said first; and of a card's driver that is too old, how new it has to be."""
+    return [
+        line for n, line in enumerate(tail) if n == 0 or line.startswith("The minimum required")
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The encoder to use. ``passing``: a better one was kept from working by what may be over soon."""
+
+    encoder: str
+    passing: bool = False
+
+
+def choose(ffmpeg: FFmpeg, wanted: str | None = None, form: OutputForm = HD) -> Choice:
+    """The encoder that was asked for, or the best that proves to work for this form.
 
     Raises EncoderUnavailable with FFmpeg's own reason.
     """
     if wanted and wanted not in PREFERENCE:
         raise EncoderUnavailable(f"{wanted} is no encoder that is known here", remedy=_CHOICE)
     reasons = []
+    passing = False
     for encoder in (wanted,) if wanted else PREFERENCE:
-        reason = try_encode(ffmpeg, encoder)
+        reason = try_encode(ffmpeg, encoder, form)
         if reason is None:
-            return encoder
+            return Choice(encoder, passing)
+        passing = passing or isinstance(trouble([reason]), GraphicsCardBusy)
         reasons.append(f"{encoder} does not work here: {reason}")
     raise EncoderUnavailable("; ".join(reasons), remedy=_REMEDY)
+
+
+def find_encoder(ffmpeg: FFmpeg, wanted: str | None = None) -> str:
+    """The encoder to use, by its name."""
+    return choose(ffmpeg, wanted).encoder
 
 
 _CHOICE = f"Choose one of {', '.join(PREFERENCE)}, with --encoder or REELYARD_ENCODER"
 _REMEDY = "Leave --encoder and REELYARD_ENCODER out to use what works, or see reelyard doctor"
 
 
-def encoding(encoder: str, form: OutputForm, ffmpeg: FFmpeg) -> Encoding:
+def encoding(encoder: str, form: OutputForm, ffmpeg: FFmpeg, device: str = "") -> Encoding:
+    """``device``: the graphics card's model and driver, for an encoder that is one."""
     return Encoding(
         encoder=encoder,
         options=video_options(encoder, form),
         ffmpeg_version=ffmpeg.version,
+        device=device if encoder == NVENC else "",
     )

@@ -12,7 +12,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,8 +20,7 @@ from typing import Protocol
 
 from reelyard.domain.errors import Cancelled, FFmpegFailed, FFmpegStalled, OutOfDisk
 from reelyard.domain.timeline import FRAME_RATE
-
-from . import processes
+from reelyard.system import processes
 
 TAIL_LINES = 12
 STALL_SECONDS = 300.0
@@ -119,14 +118,29 @@ def plain(line: str) -> str:
 
 
 class FFmpeg:
-    """An FFmpeg executable. ``version`` is the first line that it says of itself."""
+    """An FFmpeg executable. ``version`` is the first line that it says of itself.
+
+    ``binding`` is what its environment says beside the usual: which graphics card it may see.
+    """
 
     def __init__(
-        self, executable: Path, version: str, *, stall_seconds: float = STALL_SECONDS
+        self,
+        executable: Path,
+        version: str,
+        *,
+        stall_seconds: float = STALL_SECONDS,
+        binding: Mapping[str, str] | None = None,
     ) -> None:
         self.executable = executable
         self.version = version
         self._stall_seconds = stall_seconds
+        self.binding = dict(binding or {})
+
+    def bound(self, binding: Mapping[str, str]) -> FFmpeg:
+        """The same FFmpeg for one graphics card."""
+        return FFmpeg(
+            self.executable, self.version, stall_seconds=self._stall_seconds, binding=binding
+        )
 
     def argv(self, arguments: Sequence[str], *, feed: bool = False) -> list[str]:
         """The whole command line, as it is run and as it is logged."""
@@ -175,7 +189,10 @@ class FFmpeg:
         if log:
             log.command(argv, cwd)
         process = processes.spawn(
-            argv, cwd=cwd, environment=environment(cwd), feed=feed is not None
+            argv,
+            cwd=cwd,
+            environment={**environment(cwd), **self.binding},
+            feed=feed is not None,
         )
         with stop.watching(process):
             said, stalled = self._attend(process, log, on_frames, feed)

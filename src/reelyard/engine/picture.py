@@ -109,26 +109,41 @@ def moving_graph(
     Input 0 is the clip, input 1 the logo. Ends in ``[picture]``.
     """
     video = facts.video
-    head = [f"[0:{video.stream_index}]setpts=PTS-{_origin(video, start)}"]
-    if frames.start or start:
-        head.append(f"trim=start_pts={_earliest(video, frames.start)}")
+    head = clock(video, start, frames)
     if video.interlaced:
         head.append("bwdif=mode=send_frame:deint=interlaced")
-    rate = [
-        f"fps={FRAME_RATE}",
-        f"tpad=stop={TAIL_FRAMES}:stop_mode=clone",
-        f"trim=start_pts={frames.start}:end_pts={frames.end}",
-    ]
+    rate = constant_rate(frames)
     fast = video.frame_rate > FRAME_RATE
     still_work = fitting(video, form)
     first, second = (rate, still_work) if fast else (still_work, rate)
     tail = [f"ass=filename={TEXT_FILE}:fontsdir={FONTS_DIR}"] if text else []
-    tail += [f"setpts=PTS-{frames.start}"] if frames.start else []
-    tail += [_TAGS]
+    tail += finish(frames)
     if logo is None:
         return ",".join([*head, *first, *second, *tail]) + "[picture]"
     before, after = ([*head, *first, *second], tail) if fast else ([*head, *first], [*rate, *tail])
     return _with_logo(before, after, logo, form)
+
+
+def clock(video: VideoFacts, start: Fraction, frames: FrameRange) -> list[str]:
+    """Steps that give a source's frames the clip's clock, and drop those long before ``frames``."""
+    steps = [f"[0:{video.stream_index}]setpts=PTS-{_origin(video, start)}"]
+    if frames.start or start:
+        steps.append(f"trim=start_pts={_earliest(video, frames.start)}")
+    return steps
+
+
+def constant_rate(frames: FrameRange) -> list[str]:
+    """Steps from the source's rate to the film's, and to just ``frames``."""
+    return [
+        f"fps={FRAME_RATE}",
+        f"tpad=stop={TAIL_FRAMES}:stop_mode=clone",
+        f"trim=start_pts={frames.start}:end_pts={frames.end}",
+    ]
+
+
+def finish(frames: FrameRange) -> list[str]:
+    """Steps that make a segment of the clip's frames: it begins at zero, with the usual headers."""
+    return [*([f"setpts=PTS-{frames.start}"] if frames.start else []), _TAGS]
 
 
 def still_graph(video: VideoFacts, form: OutputForm, frames: int) -> str:
@@ -155,6 +170,16 @@ def _earliest(video: VideoFacts, frame: int) -> int:
 
 
 def _with_logo(before: list[str], after: list[str], logo: VideoFacts, form: OutputForm) -> str:
+    steps, x, y = logo_layer(logo, form)
+    return (
+        f"{','.join(steps)}[logo];"
+        f"{','.join(before)}[clip];"
+        f"[clip][logo]{','.join([f'overlay=x={x}:y={y}', *after])}[picture]"
+    )
+
+
+def logo_layer(logo: VideoFacts, form: OutputForm) -> tuple[list[str], int, int]:
+    """Steps from input 1 to one frame to lay over the picture, and where it lies."""
     size = logo_size(logo, form)
     margin = round_half_up(LOGO_MARGIN * form.reduction)
     # Chroma is halved: a logo can only lie on even pixels. Transparent columns and rows make its
@@ -165,12 +190,9 @@ def _with_logo(before: list[str], after: list[str], logo: VideoFacts, form: Outp
     # The sides are padded while it is still RGB, where one pixel is one pixel.
     canvas = f"pad=w={width}:h={height}:x={left}:y={above}:color=black@0"
     convert = f"scale=flags={SCALER}:out_color_matrix=bt709:out_range=limited,format=yuva420p"
+    first = f"[1:{logo.stream_index}]{_alpha(1, logo)}trim=end_frame=1"
     x, y = form.width - margin - size.width - left, margin - above
-    return (
-        f"[1:{logo.stream_index}]{_alpha(1, logo)}trim=end_frame=1,format=rgba,{scale},{canvas},{convert}[logo];"
-        f"{','.join(before)}[clip];"
-        f"[clip][logo]{','.join([f'overlay=x={x}:y={y}', *after])}[picture]"
-    )
+    return [first, "format=rgba", scale, canvas, convert], x, y
 
 
 def fitting(video: VideoFacts, form: OutputForm) -> list[str]:

@@ -38,7 +38,7 @@ from reelyard.domain.timeline import (
     seconds_of,
 )
 
-from . import commands, fonts, sound
+from . import commands, cuda, fonts, sound
 from .picture import moving_graph, seek_before, still_graph
 from .text import appearing_ms, letters
 
@@ -69,6 +69,7 @@ class Workshop:
     ``form`` and ``item_frames`` are a draft's: its small form, and the most frames that it shows of an
     item. They are here and not in the job, because a draft is a way to look at a job and not another
     job: the job keeps its trims and is refused and warned about exactly as the film would be.
+    ``card_decodes``: the codecs whose clips the graphics card prepares; None: all is the processor's work.
     """
 
     encoding: Encoding
@@ -76,6 +77,7 @@ class Workshop:
     segment_frames: int | None = None
     form: OutputForm | None = None
     item_frames: int | None = None
+    card_decodes: frozenset[str] | None = None
 
 
 def check(gathered: Gathered, faces: Sequence[fonts.Face]) -> list[Problem]:
@@ -195,21 +197,38 @@ class _Planner:
             picture=tuple(self._picture(one, frames)),
             sound=self._sound(one, frames),
             notes=one.facts.warnings,
+            by_processor=self._by_processor(one),
         )
+
+    def _by_processor(self, one: Gathered) -> str | None:
+        """Why the card does not prepare this item; None where it does or there is none."""
+        decodes = self.workshop.card_decodes
+        return None if decodes is None else cuda.by_processor(one.item, one.facts, decodes)
+
+    def _on_card(self, one: Gathered) -> bool:
+        return self.workshop.card_decodes is not None and self._by_processor(one) is None
 
     def _picture(self, one: Gathered, frames: int) -> Iterable[PictureSegment]:
         text = self._text(one.item, frames)
         limit = self.workshop.segment_frames or segment_limit(one.facts)
-        encoding = self.workshop.encoding
         for part, piece in enumerate(cut(frames, limit)):
-            recipe = self._recipe(one, piece, text)
-            yield PictureSegment(
-                key=picture_key(recipe, encoding, _nameless_picture(recipe, encoding)),
-                position=one.item.position,
-                part=part,
-                frames=piece,
-                recipe=recipe,
-            )
+            segment = self._segment(one, part, piece, self._recipe(one, piece, text))
+            if self._on_card(one):
+                recipe = self._card_recipe(one, piece, segment.recipe)
+                segment = replace(self._segment(one, part, piece, recipe), spare=segment)
+            yield segment
+
+    def _segment(
+        self, one: Gathered, part: int, piece: FrameRange, recipe: PictureRecipe
+    ) -> PictureSegment:
+        encoding = self.workshop.encoding
+        return PictureSegment(
+            key=picture_key(recipe, encoding, _nameless_picture(recipe, encoding)),
+            position=one.item.position,
+            part=part,
+            frames=piece,
+            recipe=recipe,
+        )
 
     def _text(self, item: Item, frames: int) -> TextOverlay | None:
         if not item.text or not letters(item.text):
@@ -239,6 +258,17 @@ class _Planner:
             logo=source_of(logo) if logo else None,
             text=text,
         )
+
+    def _card_recipe(self, one: Gathered, piece: FrameRange, plain: PictureRecipe) -> PictureRecipe:
+        graph = cuda.card_graph(
+            one.facts,
+            self.form,
+            one.item.start or Fraction(0),
+            piece,
+            logo=one.logo.video if one.logo else None,
+            text=one.item.text if plain.text else None,
+        )
+        return replace(plain, graph=graph, on_card=True)
 
     def _sound(self, one: Gathered, frames: int) -> SoundSegment:
         recipe = self._sound_recipe(one, frames)

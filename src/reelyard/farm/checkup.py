@@ -1,39 +1,115 @@
-"""What ``reelyard doctor`` finds out about the farm: database, broker, workers, where films go."""
+"""What ``reelyard doctor`` finds out about the farm: database, broker, workers, shares, where films go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from reelyard.catalog.bigquery import QUICK
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import ReelyardError
-from reelyard.services.doctor import Finding, Verdict, folder_finding
+from reelyard.domain.share import Direct
+from reelyard.services.doctor import Finding, Verdict, store_finding
+from reelyard.services.examination import Look
+from reelyard.services.neighbours import (
+    clock,
+    direct_share,
+    exposed_secrets,
+    mounted_share,
+)
+from reelyard.settings import ShareSetting
+from reelyard.settings.config_file import config_file, from_file
+from reelyard.store.condition import condition
+from reelyard.store.supabase import Supabase
+from reelyard.system.this_system import this_system
 
 from .broker import server_executable
 from .wiring import Farm
 
+_DATABASE = "Check that it runs and can be reached from here, and REELYARD_DATABASE_URL"
+_SHARE = "Check that its server runs, and what its row in REELYARD_SHARES says of user and password"
 
-def check_farm(farm: Farm) -> list[Finding]:
+_NETWORK = "Check that this machine reaches BigQuery, and REELYARD_BIGQUERY_CREDENTIALS"
+
+
+def looks(farm: Farm) -> list[Look]:
     """Nothing is started for it, and nothing that is away is a failure of rendering here."""
-    settings = farm.settings
     return [
-        folder_finding("films", settings.outputs, "REELYARD_OUTPUT_DIR", links=False),
-        *_database(farm),
-        _broker(farm),
+        Look("films", lambda: [farm.outputs.examine()], "Check where REELYARD_OUTPUT_DIR is"),
+        *(
+            Look(f"share {row.name}", partial(_share, farm, row), _SHARE)
+            for row in farm.settings.shares
+        ),
+        Look("segments", lambda: _segments(farm), "Check where REELYARD_SEGMENT_STORE is"),
+        Look("database", lambda: _database(farm), _DATABASE),
+        Look("broker", lambda: [_broker(farm)], "Check that it runs, and REELYARD_REDIS_URL"),
+        Look("catalogue", lambda: _catalogue(farm), "Check REELYARD_CATALOGUE"),
+        Look("results", lambda: _results(farm), _NETWORK),
+        Look("settings", lambda: _settings(farm), "Check who may read the file of the settings"),
     ]
+
+
+def _share(farm: Farm, row: ShareSetting) -> Iterator[Finding]:
+    if row.folder is not None:
+        return mounted_share(row.name, row.folder)
+    connections = farm.reelyard.connections
+    files = connections.file_system(row.share)
+    return direct_share(row.name, files, connections.path(Direct(row.share, "")))
+
+
+def _segments(farm: Farm) -> Iterator[Finding]:
+    store = farm.reelyard.store
+    if store is not None:
+        yield store_finding(store)
+
+
+def _settings(farm: Farm) -> Iterator[Finding]:
+    system, settings, file = this_system(), farm.settings, config_file()
+    said = f"from {file} and the environment" if file else "from the environment; there is no file"
+    yield Finding("settings", Verdict.OK, said)
+    written = from_file(type(settings).model_fields)
+    yield from exposed_secrets(settings, file, written, system.exposed_to, system.protection)
 
 
 def _database(farm: Farm) -> Iterator[Finding]:
     where = without_password(farm.settings.database)
-    try:
-        workers = farm.workers.list()
-    except ReelyardError as error:
-        yield Finding("database", Verdict.FAILED, error.message, error.remedy)
+    found = condition(farm.reelyard.database)
+    yield Finding("database", Verdict.OK, f"{where}, {found.kind}, schema {found.schema}")
+    yield clock(found.time, found.before, found.after)
+    for words in Supabase(farm.reelyard.database).shortcomings():
+        yield Finding("supabase", Verdict.FAILED, words,
+                      "Connect as the role that owns the tables, postgres, and run reelyard supabase")  # fmt: skip
+    yield from _workers(farm)
+
+
+def _catalogue(farm: Farm) -> Iterator[Finding]:
+    yield Finding("catalogue", Verdict.OK, farm.reelyard.own_catalogue.check())
+
+
+def _results(farm: Farm) -> Iterator[Finding]:
+    """What waits for BigQuery is everybody's affair, also where none is set."""
+    table, backlog = farm.reelyard.results_table, farm.exports.backlog()
+    if backlog.failing and backlog.oldest:
+        since = f"{backlog.oldest:%Y-%m-%d %H:%M} UTC"
+        yield Finding("results", Verdict.NOTE,
+                      f"{backlog.waiting} results wait for BigQuery, the oldest since {since}: "
+                      f"{backlog.error}", "They are tried again by themselves")  # fmt: skip
+    if table is None:
         return
-    yield Finding("database", Verdict.OK, where)
+    try:
+        table.check(QUICK)
+    except ReelyardError as error:
+        yield Finding("results", Verdict.FAILED, error.message, error.remedy)
+    else:
+        yield Finding("results", Verdict.OK, f"recorded in {table.table} in BigQuery")
+
+
+def _workers(farm: Farm) -> Iterator[Finding]:
+    workers = farm.workers.list()
     alive = [one.worker_id for one in workers if one.is_alive]
     if alive:
         yield Finding("workers", Verdict.OK, ", ".join(alive))

@@ -8,6 +8,7 @@ turned away at the claim, and what a dead worker held is freed by its lease.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from kombu.entity import Exchange, Queue
@@ -18,6 +19,8 @@ HARD_TIME_LIMIT = 10_800
 SOFT_TIME_LIMIT = 10_200
 VISIBILITY_TIMEOUT = 43_200
 RESULTS_KEPT = 86_400
+POOL = "threads" if sys.platform == "win32" else "prefork"
+"""What suits the system: Windows has no forks, and FFmpeg is a process of its own in any case."""
 _RETRY_SOON = {"max_retries": 1, "interval_start": 0, "interval_step": 0.2, "interval_max": 0.2}
 
 
@@ -40,6 +43,7 @@ def configuration(broker_url: str) -> dict[str, Any]:
         "task_reject_on_worker_lost": True,
         "worker_prefetch_multiplier": 2,
         "worker_concurrency": 1,
+        "worker_pool": POOL,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,

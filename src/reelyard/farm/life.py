@@ -19,21 +19,22 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from celery import bootsteps, signals
-from celery.worker import state as celery_state
 
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import (
     BrokerUnavailable,
     DatabaseUnavailable,
+    OutputUnusable,
     ReelyardError,
     SettingsInvalid,
 )
 from reelyard.domain.farm import Worker
 from reelyard.domain.lifecycle import Order
 from reelyard.domain.routing import Queue
-from reelyard.engine import processes
-from reelyard.services.capabilities import capabilities, free_disk
+from reelyard.services.capabilities import free_disk
+from reelyard.services.doctor import Verdict
 from reelyard.services.prefetch import release_unused
+from reelyard.system import processes
 
 from .configuration import EFFECTIVE
 from .quarantine import Quarantine
@@ -47,7 +48,6 @@ _TIDY_SECONDS = 60.0
 _SWEEP_SECONDS = 2.0
 _OLDEST_PIN = 7 * 86_400.0  # a worker that was never started again kept it
 
-_ENDING = [signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 _told_to_stop = mmap.mmap(-1, 1)
 """Shared with the pool's process, which is forked from this one; a lock could be left locked by it."""
 
@@ -104,9 +104,9 @@ class _Life:
                                   remedy="Start it with --concurrency=1")  # fmt: skip
         if self._celery.pool_cls.__module__.endswith("prefork"):
             self._farm.reelyard.database.survive_forks()  # a killed pool process is replaced
-        if hasattr(signal, "SIGHUP"):
-            # A closed terminal. Celery would start itself anew in the same process, over a job.
-            signal.signal(signal.SIGHUP, lambda *_: self._end())
+        for number in processes.TERMINAL_CLOSED:
+            # Celery would start itself anew in the same process, over a job. Windows asks like that to end.
+            signal.signal(number, lambda *_: self._end())
         signals.worker_ready.connect(self._on_ready, weak=False)
         signals.task_received.connect(self._on_received, weak=False)
         signals.worker_shutting_down.connect(self._on_shutting_down, weak=False)
@@ -197,9 +197,10 @@ class _Life:
         farm = self._farm
         try:
             farm.outputs.make()
-        except OSError as error:
-            _LOG.error("no film can be published yet: %s: %s", farm.outputs.folder, error)
-        able = capabilities(farm.reelyard.ffmpeg, farm.settings.cache_dir)
+            self._in_background(self._look_where_films_go)
+        except (OSError, OutputUnusable) as error:
+            _LOG.error("no film can be published yet: %s: %s", farm.outputs.name, error)
+        able = farm.reelyard.machine.able()
         before = farm.workers.register(
             self.worker_id, self._instance, host=socket.gethostname(), pid=os.getpid(),
             queues=self._queues, capabilities=able,
@@ -208,7 +209,16 @@ class _Life:
             freed = farm.workers.abandon(self.worker_id, f"{self.worker_id} was killed")
             _LOG.info("the worker of this name before was killed; it held %d jobs", freed)
         self._registered.set()
-        _LOG.info("%s can encode with %s", self.worker_id, ", ".join(able.encoders) or "nothing")
+        card = f" ({able.graphics_card}, driver {able.driver})" if able.graphics_card else ""
+        _LOG.info("%s can encode with %s%s, decode on the card: %s", self.worker_id,
+                  ", ".join(able.encoders) or "nothing", card,
+                  ", ".join(able.decodes) or "nothing")  # fmt: skip
+
+    def _look_where_films_go(self) -> None:
+        """Said when a worker starts, and not when its first film is finished."""
+        found = self._farm.outputs.examine()
+        if found.verdict is Verdict.FAILED:
+            _LOG.error("no film can be published yet: %s. %s", found.message, found.remedy)
 
     def _beat(self) -> None:
         free = free_disk(self._farm.settings.cache_dir)
@@ -252,10 +262,7 @@ class _Life:
     def _end(self) -> None:
         """End as on SIGTERM."""
         self._farm.ended.set()
-        if os.name == "posix":
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            celery_state.should_stop = 0
+        processes.end_this_process()
 
 
 def _change(consumer: Any, queues: Sequence[Queue], wanted: bool) -> None:
@@ -295,5 +302,5 @@ def _heed_signals(**_: Any) -> None:
     Done before each task, because the pool sets its own handlers after it was initialised.
     """
     _told_alone.clear()
-    for number in _ENDING:
+    for number in processes.TOLD_TO_END:
         signal.signal(number, lambda *_: _told_alone.set())

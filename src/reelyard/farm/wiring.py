@@ -18,13 +18,15 @@ from reelyard.files.memory import Memory
 from reelyard.files.places import Places
 from reelyard.services.clean_up import CleanUp
 from reelyard.services.fetch import Fetch
-from reelyard.services.outputs import OutputFolder
+from reelyard.services.output_folder import OutputFolder
 from reelyard.services.prefetch import Prefetch
+from reelyard.services.results_export import ResultsExport
 from reelyard.services.submit import Submit
 from reelyard.services.sweep import Sweep
 from reelyard.services.work import Pins, WorkOnJob
 from reelyard.settings import Settings
 from reelyard.store.duties import Duties
+from reelyard.store.exports import Exports
 from reelyard.store.jobs import Jobs
 from reelyard.store.leases import Leases
 from reelyard.store.outbox import LocalResults, Outbox
@@ -96,12 +98,15 @@ class Farm:
 
     @cached_property
     def submit(self) -> Submit:
-        return Submit(self.reelyard.planning, self.jobs, self.sender)
+        reelyard = self.reelyard
+        return Submit(
+            reelyard.planning, self.jobs, self.sender, reelyard.bring, self.settings.share_table
+        )
 
     @cached_property
     def sweep(self) -> Sweep:
         return Sweep(
-            holder=f"{socket.gethostname()}:{os.getpid()}",
+            holder=self._holder,
             duties=self._duties,
             outbox=Outbox(self.reelyard.database),
             results=self.results,
@@ -109,11 +114,28 @@ class Farm:
             clean_up=self.clean_up,
             lease_seconds=self.settings.lease_seconds,
             longest_wait=self.settings.wait_hours * 3600,
+            export=self.export,
         )
 
     @cached_property
+    def exports(self) -> Exports:
+        return Exports(self.reelyard.database)
+
+    @cached_property
+    def export(self) -> ResultsExport | None:
+        """Records results in BigQuery, where a project of it is named."""
+        table = self.reelyard.results_table
+        if table is None:
+            return None
+        return ResultsExport(self.exports, self._duties, table, self._holder)
+
+    @property
+    def _holder(self) -> str:
+        return f"{socket.gethostname()}:{os.getpid()}"
+
+    @cached_property
     def clean_up(self) -> CleanUp:
-        return CleanUp(self._duties, self.jobs, socket.gethostname())
+        return CleanUp(self._duties, self.jobs, socket.gethostname(), self.reelyard.films)
 
     @cached_property
     def _duties(self) -> Duties:
@@ -121,14 +143,14 @@ class Farm:
 
     @cached_property
     def places(self) -> Places:
-        return Places(self.settings.remote_roots)
+        return self.reelyard.places
 
     @cached_property
     def outputs(self) -> OutputFolder:
         memory = Memory(
             self.settings.data_dir / "memory"
         )  # not the caches' own: that may be cleared
-        return OutputFolder(self.settings.outputs, self.places, memory)
+        return OutputFolder(self.settings.outputs, self.reelyard.films, self.places, memory)
 
     def pins(self, worker_id: str) -> Pins:
         farm = hashlib.sha256(self.settings.database.encode("utf-8", "surrogateescape"))
@@ -144,7 +166,7 @@ class Farm:
             worker_id=worker_id,
             pins=self.pins(worker_id),
             leases=self.leases,
-            catalogue=lambda: self.reelyard.library,
+            catalogue=lambda: self.reelyard.catalogue,
             fetch=self.fetch,
             render_job=lambda: self.reelyard.render_job,
             outputs=self.outputs,
@@ -158,7 +180,7 @@ class Farm:
             self.pins(worker_id),
             self.workers,
             self.jobs,
-            lambda: self.reelyard.library,
+            lambda: self.reelyard.catalogue,
             self.fetch,
             self.ended,
         )

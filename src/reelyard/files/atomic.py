@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _BLOCK = 1 << 20
+_IN_USE = (5, 32)  # Windows: access denied, sharing violation
+_PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 def _nothing() -> None:
@@ -22,9 +25,43 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     try:
         temporary.write_bytes(data)
-        temporary.replace(path)
+        replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def replace(
+    made: Path,
+    path: Path,
+    rename: Callable[[Path, Path], object] = Path.replace,
+    pauses: Iterable[float] = _PAUSES,
+) -> None:
+    """Rename over whatever is there.
+
+    On Windows that fails as long as somebody has either file open: a reader, a virus scanner. Most are done at once.
+    """
+    for pause in pauses:
+        try:
+            rename(made, path)
+            return
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+            time.sleep(pause)
+    rename(made, path)
+
+
+def remove(path: Path, unlink: Callable[[Path], object] = Path.unlink) -> bool:
+    """Remove a file if it is there; False where Windows keeps it because somebody has it open."""
+    try:
+        unlink(path)
+    except FileNotFoundError:
+        return True
+    except PermissionError as error:
+        if getattr(error, "winerror", None) not in _IN_USE:
+            raise
+        return False
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
@@ -38,13 +75,13 @@ def move(made: Path, path: Path, check: Callable[[], None] = _nothing) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     if made.stat().st_dev == path.parent.stat().st_dev:
-        made.replace(path)
+        replace(made, path)
         return
     temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     try:
         if _copy(made, temporary, check) != digest(temporary, check):
             raise OSError(f"{path.parent} did not take the file whole")
-        temporary.replace(path)
+        replace(temporary, path)
         made.unlink()
     finally:
         temporary.unlink(missing_ok=True)

@@ -100,24 +100,23 @@ def _file_system(row: Connection) -> AbstractFileSystem:
 def _other(protocol: str, row: Connection) -> AbstractFileSystem:
     import fsspec
 
+    from . import s3
     from .guarded import Guarded
-    from .s3 import UPLOADING, S3Stream, s3_options
 
     try:
         kind = fsspec.get_filesystem_class(protocol)
     except (ImportError, ValueError) as error:
         raise SettingsInvalid(f"{row.root} can't be reached: {error}",
                               remedy=_package(protocol)) from error  # fmt: skip
-    is_s3 = protocol in ("s3", "s3a")
     try:
-        if row.host and is_s3:
-            raise ValueError("host is for SMB: write options = { endpoint = 'https://…' }")
-        options = s3_options(row.user, row.password(), row.options) if is_s3 else dict(row.options)
-        made = kind(skip_instance_cache=True, **options)
+        if protocol in ("s3", "s3a"):
+            if row.host:
+                raise ValueError("host is for SMB: write endpoint = 'https://…'")
+            return s3.file_system(kind, row.user, row.password(), row.options)
+        return Guarded(kind(skip_instance_cache=True, **row.options), row.options)
     except (TypeError, ValueError) as error:
         raise SettingsInvalid(f"{row.root} can't be reached with these options: {error}",
                               remedy="Correct its row in REELYARD_SHARES") from error  # fmt: skip
-    return Guarded(made, options, UPLOADING, S3Stream) if is_s3 else Guarded(made, options)
 
 
 def _package(protocol: str) -> str:

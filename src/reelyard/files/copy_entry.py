@@ -79,7 +79,7 @@ def write(path: Path, source: Source, identity: Identity, digests: bytes) -> Non
         "blocks": digests.hex(),
     }
     note["seal"] = _seal(note)
-    part.replace(path)
+    atomic.replace(part, path)
     atomic.write_text(beside(path, NOTE), json.dumps(note))
     beside(path, BLOCKS).unlink()
 
@@ -118,13 +118,14 @@ def take_apart(path: Path) -> None:
     """Make room for an entry where there is none. Bytes that only lack their note are a part again."""
     beside(path, NOTE).unlink(missing_ok=True)
     if path.exists() and beside(path, BLOCKS).exists():
-        path.replace(beside(path, PART))
+        atomic.replace(path, beside(path, PART))
     path.unlink(missing_ok=True)
 
 
 def drop(path: Path) -> None:
-    beside(path, NOTE).unlink(missing_ok=True)
-    path.unlink(missing_ok=True)
+    """Windows keeps what somebody has open: what is left is no entry, and is removed the next time."""
+    atomic.remove(beside(path, NOTE))
+    atomic.remove(path)
 
 
 @contextmanager

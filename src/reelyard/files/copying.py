@@ -18,15 +18,17 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from .places import Identity, Source
 
 BLOCK = 8 << 20
 _READ = 4 << 20  # at most this much is read between two calls of check()
+_FLUSHED_BLOCKS = 8  # so many are brought to the disk at once
 _DIGEST = hashlib.sha256().digest_size
 
 
@@ -106,18 +108,21 @@ class BlockCopy:
             self.source.fs.open(self.source.path, "rb", block_size=_READ) as file,
             self.part.open("ab", buffering=0) as part,
             self.blocks.open("ab", buffering=0) as blocks,
+            _Behind(part) as behind,
         ):
             file.seek(start)
             for at in range(start, size, BLOCK):
-                digest = self._copy_block(file, part, min(BLOCK, size - at))
+                digest = self._copy_block(file, part, behind, min(BLOCK, size - at))
                 if digest is None:
                     break
                 _write(blocks, digest)
                 digests += digest
-            os.fsync(part.fileno())  # the note that comes later must not outlive the bytes
+            behind.flush()  # the note that comes later must not outlive the bytes
         return bytes(digests)
 
-    def _copy_block(self, file: _Readable, part: FileIO, length: int) -> bytes | None:
+    def _copy_block(
+        self, file: _Readable, part: FileIO, behind: _Behind, length: int
+    ) -> bytes | None:
         """Copy one block; its digest, None if the source ended before it did."""
         found = hashlib.sha256()
         while length:
@@ -125,11 +130,52 @@ class BlockCopy:
             data = file.read(min(length, _READ))
             if not data:
                 return None
+            behind.update(found, data)
             _write(part, data)
-            found.update(data)
             length -= len(data)
             self.told(len(data))
-        return found.digest()
+        return behind.digest(found)
+
+
+class _Behind:
+    """What follows close behind a copy, so that the source is not kept waiting: hashing, and bringing the bytes to
+    the disk. Waiting for that in the end only would take as long again on a slow disk."""
+
+    def __init__(self, part: FileIO) -> None:
+        self._part = part
+        self._hashing = ThreadPoolExecutor(1, "hash")
+        self._flushing = ThreadPoolExecutor(1, "flush")
+        self._flushed: Future[None] | None = None
+        self._blocks = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._hashing.shutdown()
+        self._flushing.shutdown()
+
+    def update(self, found: Any, data: bytes) -> None:
+        self._hashing.submit(found.update, data)
+
+    def digest(self, found: Any) -> bytes:
+        """The digest of all that was given, at the end of a block."""
+        digest: bytes = self._hashing.submit(found.digest).result()
+        self._blocks += 1
+        if self._blocks % _FLUSHED_BLOCKS == 0 and (not self._flushed or self._flushed.done()):
+            self.flushed()
+            self._flushed = self._flushing.submit(os.fsync, self._part.fileno())
+        return digest
+
+    def flush(self) -> None:
+        """All that was written is on the disk."""
+        self.flushed()
+        os.fsync(self._part.fileno())
+
+    def flushed(self) -> None:
+        """Raises what the last flush failed of."""
+        if self._flushed is not None:
+            self._flushed.result()
 
 
 def good_blocks(path: Path, digests: bytes, size: int, check: Callable[[], None]) -> int:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
+from . import names
+
 _LOG = logging.getLogger(__name__)
 _LONGEST_NAME = 120  # bytes; file systems take 255, and two of these make a name
 
@@ -20,8 +22,8 @@ _LONGEST_NAME = 120  # bytes; file systems take 255, and two of these make a nam
 def safe_name(text: str) -> str:
     """The text as part of a file name on any system: no separators, no leading dots."""
     kept = "".join(char if char.isalnum() or char in " -_.()" else "_" for char in text)
-    short = kept.strip(" .").encode()[:_LONGEST_NAME].decode("utf-8", "ignore")
-    return short.strip(" .") or "unnamed"
+    made = names.short(kept.strip(" ."), _LONGEST_NAME) or "unnamed"
+    return f"_{made}" if names.is_device(made) else made
 
 
 def log_folder(root: Path, username: str, channel_name: str, job_id: str, today: datetime) -> Path:

@@ -6,9 +6,9 @@ disks is used where it is. What tells the two apart:
 
 - folders that the settings name as remote, as they are written and with links resolved,
 - on Linux, the type of file system that is mounted where the file really lies (``/proc/mounts``),
-- without ``/proc/mounts``, on Windows, a path of the form ``\\\\server\\share``.
+- without ``/proc/mounts``, on Windows, a path of the form ``\\\\server\\share``, or on a drive that is mapped to one.
 
-What none of these recognises (a mapped drive, an unusual file system) has to be named in the settings.
+What none of these recognises (an unusual file system) has to be named in the settings.
 
 What is mounted is read with fsspec's local file system. What is named by its share (``//server/share/…``,
 ``s3://…``) is looked up in the table of shares: it is mounted in a folder here, or read through a connection.
@@ -21,7 +21,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
@@ -31,7 +31,7 @@ from fsspec import AbstractFileSystem
 from fsspec.implementations.local import LocalFileSystem
 
 from reelyard.domain.share import Direct, ShareTable, ShareUnknown
-from reelyard.system.this_system import MOUNTS
+from reelyard.system.this_system import MOUNTS, this_system
 
 # Types as /proc/mounts has them, without the "fuse." that some begin with.
 _NETWORK = {
@@ -114,12 +114,16 @@ class Connects(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where things are for this machine. ``mounts`` is the system's list of mounted file systems."""
+    """Where things are for this machine. ``mounts`` is the system's list of mounted file systems.
+
+    ``on_network`` tells of a path whether its drive is a share, where there is no such list.
+    """
 
     remote_roots: Sequence[Path] = ()
     mounts: Path = MOUNTS
     table: ShareTable = field(default_factory=ShareTable)
     connections: Connects | None = None
+    on_network: Callable[[str], bool] = field(default_factory=lambda: this_system().on_network)
 
     def local(self, name: str) -> str | None:
         """The path of a file on this machine; None for one that is reached through a connection.
@@ -143,10 +147,15 @@ class Places:
             raise ShareUnknown(f"{found.share.root} is not mounted on this machine")
         return self.connections.source(found, name)
 
+    def source(self, name: str) -> Source:
+        """A file to read, wherever it is. Raises as ``locate``."""
+        found = self.locate(name)
+        return Source(LocalFileSystem(), found, name) if isinstance(found, str) else found
+
     def remote(self, path: str) -> Source | None:
         """The file as something to copy; None if it is used where it is. It need not exist."""
         mounted = self._mounted()
-        if mounted is None and _SHARE.match(path):
+        if mounted is None and (_SHARE.match(path) or self.on_network(path)):
             return Source(LocalFileSystem(), path, path)
         given, resolved = _absolute(path), _resolved(path)
         on_network = _type(resolved, mounted or {}).removeprefix("fuse.") in _NETWORK

@@ -8,6 +8,12 @@ The folder carries the token of whoever publishes. The next owner of a job remov
 older tokens before it does anything else, and a rename out of a folder that is gone fails. So an owner that was
 replaced, and wakes up between its last look at its lease and the rename, can't publish any more:
 the file system itself turns it away.
+
+A place is a path of this machine or a ``DistantPath``: the names are the same, so a machine that has a share mounted
+and one that reaches it directly turn each other's publishers away. On a file server the promise is the same. An object
+store has no rename: it copies the staged object to its place and deletes it. A copy of what is gone fails as well, and
+up to five gigabytes it is one step. Above, S3 copies in pieces, and a publisher that sleeps after the last piece and before
+its completion shows its film late: one of the same job, whole, and checked.
 """
 
 from __future__ import annotations
@@ -17,43 +23,87 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol, Self
 
 from . import atomic
+from .distant import DistantPath
 
 _SUFFIX = ".publishing"
+
+
+class Place(Protocol):
+    """Where a film or a file beside it goes. Paths of this machine are such, and ``DistantPath``."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def stem(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
+    @property
+    def parent(self) -> Self: ...
+    def with_name(self, name: str) -> Self: ...
+    def with_suffix(self, suffix: str) -> Self: ...
+    def __truediv__(self, name: str) -> Self: ...
+    def exists(self) -> bool: ...
+    def is_file(self) -> bool: ...
+    def is_dir(self) -> bool: ...
+    def iterdir(self) -> Iterator[Self]: ...
+    def mkdir(self, mode: int = 0o777, parents: bool = False, exist_ok: bool = False) -> None: ...
+    def replace(self, target: Self) -> Self: ...
+    def unlink(self, missing_ok: bool = False) -> None: ...
 
 
 class Staging:
     """One publisher's staging folder for ``output``. Use once."""
 
-    def __init__(self, output: Path, token: str) -> None:
+    def __init__(self, output: Place, token: str) -> None:
         self._output = output
         self.folder = output.parent / f"{_prefix(output)}{token}{_SUFFIX}"
-        self._staged: list[Path] = []
+        self._staged: list[Place] = []
+        self._is_made = False
 
-    def place(self, suffix: str) -> Path:
-        """Where a file that is to be ``output`` with another suffix is staged."""
+    def make(self) -> None:
+        self._is_made = True
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def place(self, suffix: str) -> Place:
+        """Where a file that is to be ``output`` with another suffix is staged."""
+        self.make()
         place = self.folder / self._output.with_suffix(suffix).name
         self._staged.append(place)
         return place
 
     def bring(self, made: Path, suffix: str, check: Callable[[], None]) -> None:
-        """Stage a finished file."""
-        atomic.move(made, self.place(suffix), check)
+        """Stage a finished file; ``check`` is called again and again meanwhile, and raises to stop it."""
+        place = self.place(suffix)
+        if isinstance(place, DistantPath):
+            place.put(made, check)
+        else:
+            atomic.move(made, local(place), check)
 
     def reveal(self) -> None:
         """Give everything its name, in the order in which it was staged. Raises FileNotFoundError
         when a later owner has taken the folder away."""
         for place in self._staged:
-            place.replace(self._output.with_name(place.name))
+            target = self._output.with_name(place.name)
+            if isinstance(place, Path):
+                atomic.replace(place, local(target))
+            else:
+                place.replace(target)
         self.discard()
 
     def discard(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Take it away; a place that fails meanwhile keeps it until the next owner comes."""
+        if isinstance(self.folder, DistantPath):
+            with suppress(OSError):
+                if self._is_made:  # else there is no need to ask
+                    self.folder.remove_tree()
+        else:
+            shutil.rmtree(local(self.folder), ignore_errors=True)
 
 
-def remove_stagings(output: Path, before: str) -> bool:
+def remove_stagings(output: Place, before: str) -> bool:
     """Take the staging folders of publishers of ``output`` away whose tokens sort before ``before``.
 
     Returns whether there were any. Raises OSError where one can't be removed: then its publisher is not
@@ -62,11 +112,11 @@ def remove_stagings(output: Path, before: str) -> bool:
     found = [folder for folder in _stagings(output) if _token(output, folder) < before]
     for folder in found:
         with suppress(FileNotFoundError):  # its own publisher was quicker
-            shutil.rmtree(folder)
+            _remove(folder)
     return bool(found)
 
 
-def withdraw(path: Path, staging: Staging, is_over: Callable[[], bool]) -> bool:
+def withdraw(path: Place, staging: Staging, is_over: Callable[[], bool]) -> bool:
     """Take a published file away if its job is over; whether it was taken away.
 
     It is moved aside first and looked at then. So whoever was asleep in between can't take away what a
@@ -74,30 +124,78 @@ def withdraw(path: Path, staging: Staging, is_over: Callable[[], bool]) -> bool:
     """
     aside = staging.folder / path.name
     try:
-        staging.folder.mkdir(parents=True, exist_ok=True)
-        path.rename(aside)
+        staging.make()
+        if isinstance(path, DistantPath) and not path.moves_at_once:
+            return _withdraw_object(path, path.parent / staging.folder.name / path.name, is_over)
+        path.replace(aside)
     except FileNotFoundError:
         return False
     over = is_over()
     if not over and not path.exists():
-        aside.rename(path)
+        aside.replace(path)
     aside.unlink(missing_ok=True)
     return over
 
 
-def _stagings(output: Path) -> Iterator[Path]:
-    prefix = _prefix(output)
-    if output.parent.is_dir():
-        for path in output.parent.iterdir():
-            if path.name.startswith(prefix) and path.name.endswith(_SUFFIX):
-                yield path
+def _withdraw_object(path: DistantPath, aside: DistantPath, is_over: Callable[[], bool]) -> bool:
+    """Where nothing can be moved aside: copied, looked at, deleted, and looked at again.
+
+    Whoever sleeps just before the deletion takes away what a later owner published, and puts the copy of
+    the earlier film of the same job in its place.
+    """
+    path.copy(aside)
+    try:
+        if not is_over():
+            return False
+        path.unlink()
+        if is_over():
+            return True
+        if not path.exists():
+            aside.copy(path)
+        return False
+    finally:
+        aside.unlink(missing_ok=True)
 
 
-def _token(output: Path, folder: Path) -> str:
+def is_there(folder: Place) -> bool:
+    """Whether what is in a folder can be told just now: a share that is not mounted has none."""
+    return folder.is_reachable() if isinstance(folder, DistantPath) else folder.is_dir()
+
+
+def free_bytes(folder: Place) -> int | None:
+    """How much room there is; None where nobody can tell."""
+    return folder.free_bytes() if isinstance(folder, DistantPath) else shutil.disk_usage(local(folder)).free  # fmt: skip
+
+
+def local(place: Place) -> Path:
+    """The path of what is on this machine."""
+    assert isinstance(place, Path), f"{place} is no path"
+    return place
+
+
+def _remove(folder: Place) -> None:
+    if isinstance(folder, DistantPath):
+        folder.remove_tree()
+    else:
+        shutil.rmtree(local(folder))
+
+
+def _stagings(output: Place) -> Iterator[Place]:
+    prefix, parent = _prefix(output), output.parent
+    if isinstance(parent, DistantPath):
+        found: Iterator[Place] = parent.folders(prefix)
+    else:
+        found = parent.iterdir() if parent.is_dir() else iter(())
+    for path in found:
+        if path.name.startswith(prefix) and path.name.endswith(_SUFFIX):
+            yield path
+
+
+def _token(output: Place, folder: Place) -> str:
     return folder.name.removeprefix(_prefix(output)).removesuffix(_SUFFIX)
 
 
-def _prefix(output: Path) -> str:
+def _prefix(output: Place) -> str:
     """Short whatever the film's name, and no other film's."""
     own = hashlib.sha256(output.name.encode("utf-8", "surrogateescape")).hexdigest()[:12]
     return f".{output.stem[:40]}.{own}."

@@ -91,7 +91,7 @@ class SegmentCache:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.{time.monotonic_ns()}.part")
         try:
             atomic.link(made, temporary)
-            temporary.replace(path)
+            atomic.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
         atomic.write_text(_note_of(path), note)
@@ -121,8 +121,8 @@ class SegmentCache:
         for entry in entries:
             if freed >= excess:
                 break
-            self._drop(entry.path)
-            freed += entry.size
+            if self._drop(entry.path):
+                freed += entry.size
         return freed
 
     def clear(self) -> int:
@@ -153,9 +153,9 @@ class SegmentCache:
         with contextlib.suppress(FileNotFoundError):
             os.utime(_note_of(path))
 
-    def _drop(self, path: Path) -> None:
-        _note_of(path).unlink(missing_ok=True)
-        path.unlink(missing_ok=True)
+    def _drop(self, path: Path) -> bool:
+        """Whether it is gone: Windows keeps what somebody has open, until the next time."""
+        return atomic.remove(_note_of(path)) and atomic.remove(path)
 
     def _sweep(self) -> None:
         """Remove what a killed process or a bad disk left behind: temporary names, halves of entries."""

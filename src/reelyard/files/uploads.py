@@ -19,16 +19,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from . import atomic
+from . import atomic, names
 
 _PART = ".part"
 _LONGEST_NAME = 150  # bytes; file systems take 255
 _MOST_OF_A_NAME = 10_000
 _ABANDONED_SECONDS = 24 * 3600
-_RESERVED = frozenset('<>:"/\\|?*')
-_DEVICES = frozenset(
-    ["con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))]
-)
 
 
 class Incoming:
@@ -99,13 +95,11 @@ def remove_abandoned(folder: Path) -> int:
 def plain_name(name: str) -> str:
     """The name of a file as any system can hold it: the last part of a path, with its suffix."""
     last = unicodedata.normalize("NFC", name.replace("\\", "/").rpartition("/")[2])
-    kept = "".join(one if one.isprintable() and one not in _RESERVED else "_" for one in last)
+    kept = "".join(one if one.isprintable() and one not in names.RESERVED else "_" for one in last)
     stem, suffix = os.path.splitext(kept.strip(" ."))  # noqa: PTH122 - what begins with a dot is gone
     room = _LONGEST_NAME - len(suffix.encode())
-    short = stem.encode()[: max(room, 1)].decode("utf-8", "ignore").strip(" .") or "unnamed"
-    return (
-        f"_{short}{suffix}" if short.split(".")[0].strip().lower() in _DEVICES else short + suffix
-    )
+    made = (names.short(stem, max(room, 1)) or "unnamed") + suffix
+    return f"_{made}" if names.is_device(made) else made
 
 
 def _names(name: str) -> Iterator[str]:
@@ -126,7 +120,7 @@ def _claim(part: Path, target: Path) -> bool:
             target.open("xb").close()
         except FileExistsError:
             return False
-        part.replace(target)
+        atomic.replace(part, target)
         return True
     part.unlink()
     return True

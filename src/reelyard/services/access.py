@@ -1,6 +1,7 @@
 """Who is asking: people by name and password, browsers by session, programs by token.
 
-While nobody has an account, whoever sits at the machine may do everything, and nobody else anything.
+While nobody has an account, whoever sits at the machine may do everything, and nobody else anything. Where a Supabase
+project is named, its users are people here as well, beside those who have accounts of the farm's own.
 """
 
 from __future__ import annotations
@@ -13,45 +14,35 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 from pwdlib import PasswordHash
 
-from reelyard.domain.access import Account, Action, ApiToken, Principal, Role, Scope, usable_scopes
-from reelyard.domain.errors import NotAllowed, NotSignedIn, RequestInvalid, TooManyRequests
+from reelyard.domain.access import (
+    Account,
+    Action,
+    ApiToken,
+    Principal,
+    Role,
+    Scope,
+    Source,
+    usable_scopes,
+)
+from reelyard.domain.errors import NotAllowed, NotSignedIn, RequestInvalid, printable
 from reelyard.store.accounts import Accounts
 from reelyard.store.people import Profiles
 from reelyard.store.rows import UNKNOWN_USER
 
+from .supabase_people import LONGEST_NAME, SupabasePeople
+from .supabase_sign_in import Refusal, SignInRefused
+from .supabase_tokens import looks_like_one
+from .throttle import Throttle
+
 SESSION_SECONDS = 14 * 24 * 3600
+SUPABASE_SESSION_SECONDS = 12 * 3600
+"""Shorter: whoever is removed or banned in Supabase is out of the pages by the next day."""
 TOKEN_PREFIX = "reelyard_"  # noqa: S105 - tells what a leaked key belongs to
 SHORTEST_PASSWORD = 10
 LONGEST_PASSWORD = 200
-LONGEST_NAME = 60
 _HINT = len(TOKEN_PREFIX) + 4
-
-
-class Throttle:
-    """So many wrong tries in a time, for each name. In memory: a restart forgives."""
-
-    def __init__(self, *rates: str) -> None:
-        self._rates: list[RateLimitItem] = [parse(rate) for rate in rates]
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-
-    def count(self, *name: str) -> None:
-        """One more wrong try."""
-        for rate in self._rates:
-            self._limiter.hit(rate, *name)
-
-    def check(self, *name: str) -> None:
-        """Raises TooManyRequests where there were too many."""
-        for rate in self._rates:
-            if not self._limiter.test(rate, *name):
-                reset = self._limiter.get_window_stats(rate, *name).reset_time
-                wait = max(1, round(reset - datetime.now(UTC).timestamp()))
-                raise TooManyRequests("too many tries", retry_after=wait,
-                                      remedy=f"Try again in {wait} seconds")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,7 @@ class Access:
     profiles: Profiles
     local_username: str
     hasher: Callable[[], PasswordHash] = PasswordHash.recommended
+    supabase: SupabasePeople | None = None
 
     @cached_property
     def _hasher(self) -> PasswordHash:
@@ -91,7 +83,12 @@ class Access:
 
     @property
     def is_open(self) -> bool:
-        """Whether nobody has an account yet. Accounts are never removed, so it is asked until there is one."""
+        """Whether nobody has an account yet. Accounts are never removed, so it is asked until there is one.
+
+        Where Supabase's users are people here, it never is.
+        """
+        if self.supabase is not None:
+            return False
         if not self._closed.is_set() and self.accounts.any():
             self._closed.set()
         return not self._closed.is_set()
@@ -103,13 +100,45 @@ class Access:
         user_id = self.profiles.local(self.local_username)
         return Principal(user_id=user_id, username=self.local_username, role=Role.ADMIN)
 
+    @property
+    def takes_emails(self) -> bool:
+        """Whether Supabase's users can sign in to the pages."""
+        return self.supabase is not None and self.supabase.sign_in is not None
+
     def sign_in(self, username: str, password: str, address: str) -> str:
-        """The secret of a new session. Raises NotSignedIn or TooManyRequests."""
-        with self._one_at_a_time:  # else many tries at once pass before the first is counted
-            account = self._checked(username, password, address)
+        """The secret of a new session. Raises NotSignedIn, TooManyRequests or SupabaseUnavailable."""
+        supabase = self._supabase_for(username)
+        if supabase is not None:
+            account = self._checked_there(supabase, username, password, address)
+            seconds = SUPABASE_SESSION_SECONDS
+        else:
+            with self._one_at_a_time:  # else many tries at once pass before the first is counted
+                account = self._checked(username, password, address)
+            seconds = SESSION_SECONDS
         secret = secrets.token_urlsafe(32)
-        self.accounts.open_session(account.user_id, digest(secret), SESSION_SECONDS)
+        self.accounts.open_session(account.user_id, digest(secret), seconds)
         return secret
+
+    def _supabase_for(self, username: str) -> SupabasePeople | None:
+        """Who checks the password of an email address, unless somebody's account here is called so."""
+        if "@" not in username or not self.takes_emails:
+            return None
+        known = self.accounts.by_name(username)
+        return None if known is not None and known[0].source is Source.LOCAL else self.supabase
+
+    def _checked_there(
+        self, supabase: SupabasePeople, email: str, password: str, address: str
+    ) -> Account:
+        name = email.strip().casefold()[:LONGEST_NAME]
+        with self._by_address.trying(address), self._by_name.trying(name, address):
+            try:
+                if len(password) > LONGEST_PASSWORD:
+                    raise SignInRefused(Refusal.WRONG)
+                return supabase.by_password(email, password)
+            except NotSignedIn:
+                self._by_address.count(address)
+                self._by_name.count(name, address)
+                raise
 
     def _checked(self, username: str, password: str, address: str) -> Account:
         name = username.casefold()[:LONGEST_NAME]
@@ -140,7 +169,9 @@ class Access:
         )
 
     def by_token(self, secret: str) -> Principal:
-        """Raises NotSignedIn."""
+        """Raises NotSignedIn, or SupabaseUnavailable for one of Supabase's."""
+        if self.supabase is not None and looks_like_one(secret):
+            return self.supabase.by_token(secret)
         known = self.accounts.of_token(digest(secret))
         if known is None:
             raise NotSignedIn("that token is not known, revoked or expired",
@@ -180,7 +211,9 @@ class Access:
         principal.allow(Action.ADMINISTER)
         hashed = None
         if password is not None:
-            check_password(password, self.accounts.get(user_id).username)
+            account = self.accounts.get(user_id)
+            _check_source(account)
+            check_password(password, account.username)
             hashed = self._hasher.hash(password)
         return self.accounts.change(
             user_id, role=role, is_active=is_active, password_hash=hashed, by=principal.username
@@ -194,6 +227,8 @@ class Access:
                              remedy="Sign in to the pages")  # fmt: skip
         self._by_name.check(principal.user_id)
         known = self.accounts.by_name(principal.username)
+        if known is not None:
+            _check_source(known[0])
         if known is None or not self._hasher.verify(old[: LONGEST_PASSWORD + 1], known[1] or ""):
             self._by_name.count(principal.user_id)
             raise RequestInvalid("that is not the password you have now", field="old_password",
@@ -202,6 +237,10 @@ class Access:
         self.accounts.change(
             principal.user_id, password_hash=self._hasher.hash(new), by=principal.username
         )
+
+    def own_account(self, principal: Principal) -> Account | None:
+        """The account of who asks; None at the machine, while nobody has one."""
+        return self.accounts.find(principal.user_id)
 
     # Tokens
 
@@ -246,6 +285,13 @@ class Access:
         principal.allow(Action.OWN_ACCOUNT)
         own = None if principal.may(Action.ADMINISTER) else principal.user_id
         return self.accounts.revoke(token_id, own, by=principal.username)
+
+
+def _check_source(account: Account) -> None:
+    """Raises RequestInvalid."""
+    if account.source is Source.SUPABASE:
+        raise RequestInvalid(f"the password of {printable(account.username)} is kept by Supabase",
+                             field="password", remedy="Change it there")  # fmt: skip
 
 
 def _has(principal: Principal, scope: Scope) -> bool:

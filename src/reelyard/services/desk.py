@@ -6,13 +6,14 @@ Somebody else's job is, to an operator, no job at all.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from reelyard.domain.access import Action, Principal
 from reelyard.domain.errors import (
     BrokerUnavailable,
+    FarmUnavailable,
     JobRejected,
     JobUnknown,
     NotFound,
@@ -27,11 +28,15 @@ from reelyard.domain.output import AUDIO_BIT_RATE, output_form
 from reelyard.domain.query import JobQuery, Page, Sort
 from reelyard.domain.routing import Queue, queue_for
 from reelyard.domain.timeline import seconds_of
+from reelyard.files.distant import DistantPath
+from reelyard.files.places import Identity
+from reelyard.files.publishing import Place, is_there, local
 from reelyard.store.jobs import Jobs
 from reelyard.store.queues import Pause, Queues
 from reelyard.store.search import Search
 from reelyard.store.workers import Workers
 
+from .films import Films
 from .job_file import Reading, look_through
 from .job_views import (
     ENDED,
@@ -56,7 +61,7 @@ _SHOWN = 101
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDesk:
-    """The use cases. ``folder`` is what relative paths of a job are relative to."""
+    """The use cases. ``folder`` is what relative paths of a job are relative to; ``films`` finds films."""
 
     submitting: Submit
     jobs: Jobs
@@ -65,6 +70,7 @@ class JobDesk:
     workers: Workers
     queue: WakeQueue
     folder: Path
+    films: Films = field(default_factory=Films)
 
     # Making jobs
 
@@ -179,13 +185,30 @@ class JobDesk:
         """A job as a job file has it, to make another one like it."""
         return as_document(self.asked(principal, job_id))
 
-    def file(self, principal: Principal, job_id: str, kind: str) -> Path:
-        """The film, or what lies beside it (``FILES``). Raises JobUnknown, NotFound."""
+    def file(self, principal: Principal, job_id: str, kind: str) -> Path | DistantPath:
+        """The film, or what lies beside it (``FILES``).
+
+        Raises JobUnknown, NotFound, FarmUnavailable where the share doesn't answer.
+        """
         state = self.state(principal, job_id)
         if state.output_path is None:
             raise NotFound(f"job {job_id} has no film: it is {state.status}",
                            remedy="Wait until it is completed")  # fmt: skip
-        return _there(Path(state.output_path).with_suffix(FILES[kind]), f"the {kind}")
+        try:
+            film = self.films.find(state.output_path)
+        except OutputUnusable as error:
+            raise NotFound(f"the {kind} is on a share that the server doesn't know",
+                           remedy=error.remedy) from error  # fmt: skip
+        return _at_hand(film.with_suffix(FILES[kind]), f"the {kind}")
+
+    def version(self, place: DistantPath, kind: str) -> Identity:
+        """Which version of a file this is. Raises NotFound, FarmUnavailable."""
+        try:
+            return place.identity()
+        except FileNotFoundError as error:
+            raise _moved(place, f"the {kind}") from error
+        except OSError as error:
+            raise _away(error, f"the {kind}") from error
 
     def log(self, principal: Principal, job_id: str, name: str) -> Path:
         """One of the job's ``LOGS``. Raises JobUnknown, NotFound."""
@@ -240,16 +263,16 @@ class JobDesk:
         if state.status not in ENDED:
             return self.jobs.remove(job_id, by=principal.username)  # says why not
         if with_film and state.planned_output is not None:
-            self._remove_film(state, Path(state.planned_output))
+            self._remove_film(state, self.films.find(state.planned_output))
         return self.jobs.remove(job_id, by=principal.username)
 
-    def _remove_film(self, state: JobState, output: Path) -> None:
+    def _remove_film(self, state: JobState, output: Place) -> None:
         def is_over() -> bool:
             now = self.jobs.find(state.job_id)
             return now is not None and now.status in ENDED and now.token == state.token
 
         try:
-            if not output.parent.is_dir():
+            if not is_there(output.parent):
                 raise OutputUnusable(f"{output.parent} can't be reached from the server",
                                      remedy="Remove the job without its film")  # fmt: skip
             remove_output(output, state.token, is_over)
@@ -339,3 +362,24 @@ def _there(path: Path, what: str) -> Path:
         return path
     raise NotFound(f"{what} is not where the server can read it: {path.name}",
                    remedy="Mount the folder of the outputs on the server, or look on the worker")  # fmt: skip
+
+
+def _at_hand(place: Place, what: str) -> Path | DistantPath:
+    if not isinstance(place, DistantPath):
+        return _there(local(place), what)
+    try:
+        if place.is_file():
+            return place
+    except OSError as error:
+        raise _away(error, what) from error
+    raise _moved(place, what)
+
+
+def _away(error: OSError, what: str) -> FarmUnavailable:
+    return FarmUnavailable(f"{what} can't be read just now: {error.strerror}",
+                           remedy="Check that its share can be reached from the server")  # fmt: skip
+
+
+def _moved(place: DistantPath, what: str) -> NotFound:
+    return NotFound(f"{what} is not there any more: {place.name}",
+                    remedy="Look whether somebody has moved it")  # fmt: skip

@@ -7,8 +7,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 
 from reelyard.domain.errors import ReelyardError
@@ -16,30 +15,16 @@ from reelyard.domain.output import UHD
 from reelyard.engine import encoders, fonts
 from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.memory import Memory
+from reelyard.files.segment_store import SegmentStore
 from reelyard.settings import Settings
 
+from .examination import Look, examined
+from .findings import Finding as Finding
+from .findings import Verdict as Verdict
 from .storage import storage_error
 
 _FILTERS = ("ass", "zscale", "tonemap", "bwdif", "ebur128", "alimiter", "premultiply")
 _ROOM = 10_000_000_000
-
-
-class Verdict(StrEnum):
-    """How a check went. Only ``failed`` keeps Reelyard from working."""
-
-    OK = "ok"
-    NOTE = "note"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at."""
-
-    what: str
-    verdict: Verdict
-    message: str
-    remedy: str = ""
 
 
 def examine(
@@ -52,12 +37,15 @@ def examine(
     findings = list(_ffmpeg(ffmpeg))
     findings.append(_trial(try_out))
     findings += _fonts(settings.font_dirs, memory)
-    findings += [
-        folder_finding("cache", settings.cache_dir, "REELYARD_CACHE_DIR"),
-        folder_finding("logs", settings.log_dir, "REELYARD_LOG_DIR"),
-    ]
+    findings += examined([
+        Look("cache", lambda: [folder_finding("cache", settings.cache_dir, "REELYARD_CACHE_DIR")],
+             "Let REELYARD_CACHE_DIR name a folder on a disk of this machine"),
+        Look("logs", lambda: [folder_finding("logs", settings.log_dir, "REELYARD_LOG_DIR")],
+             "Let REELYARD_LOG_DIR name another folder"),
+        *(Look("media", partial(_root, root), f"Check what {root} lies on")
+          for root in settings.media_roots),
+    ])  # fmt: skip
     findings += _unknown(settings)
-    findings += [_root(root) for root in settings.media_roots]
     return findings
 
 
@@ -155,7 +143,21 @@ def _unknown(settings: Settings) -> Iterator[Finding]:
             )
 
 
-def _root(root: Path) -> Finding:
+def _root(root: Path) -> Iterator[Finding]:
     if root.is_dir():
-        return Finding("media", Verdict.OK, str(root))
-    return Finding("media", Verdict.FAILED, f"{root} is not there", "Correct REELYARD_MEDIA_ROOTS")
+        yield Finding("media", Verdict.OK, str(root))
+    else:
+        yield Finding(
+            "media", Verdict.FAILED, f"{root} is not there", "Correct REELYARD_MEDIA_ROOTS"
+        )
+
+
+def store_finding(store: SegmentStore) -> Finding:
+    """What the doctor says of it: it can be written to, read and cleaned up from here."""
+    try:
+        seconds = store.try_out()
+    except OSError as error:
+        return Finding("segments", Verdict.FAILED,
+                       f"{store.name} can't be used: {error.strerror or error}",
+                       "Check REELYARD_SEGMENT_STORE and its share; rendering goes on without it")  # fmt: skip
+    return Finding("segments", Verdict.OK, f"{store.name}, answers in {seconds * 1000:.0f} ms")

@@ -21,7 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from reelyard.domain.errors import Cancelled, ReelyardError, SourcesUnavailable, printable
 from reelyard.domain.job import Item, Job
-from reelyard.domain.share import ShareUnknown
+from reelyard.domain.share import NameInvalid, ShareUnknown
 from reelyard.files.copy_cache import Copied, CopyCache
 from reelyard.files.places import Places, Source
 
@@ -124,19 +124,27 @@ class Fetch:
             return local
         return self.places.locate(path)
 
+    def _is_left_to_planning(self, path: str, where: str) -> bool:
+        """Whether nothing is asked about it here: an ordinary path while only connections are meant, and what may
+        not be used."""
+        return (self.only_connections and path == where) or not self.allows(Path(where))
+
     def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> _Here | str:
         watch.check()
         where: str | Source = path
         try:
             where = self._where(path)
             if isinstance(where, str):
-                Path(where).stat()
+                if not self._is_left_to_planning(path, where):
+                    Path(where).stat()
                 return _Here(where)
             copied = self.copies.fetch(where, pin, watch.check, lambda _: watch.moved())
         except ShareUnknown as error:
             if self.only_connections:
                 return _GONE  # planning says so, of each item
             raise SourcesUnavailable(f"{printable(path)}: {error}", remedy=_ADD_SHARE) from error
+        except NameInvalid:
+            return _GONE  # a catalogue may hold such a name; planning says so
         except (OSError, ValueError) as error:
             failure = _failure(self.places.local(path) or path, where, error)
             say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
@@ -238,6 +246,11 @@ def _failure(named: str, where: str | Source, error: OSError | ValueError) -> Re
         return storage_error(error)
     if error.errno in (errno.ENAMETOOLONG, errno.EISDIR, errno.ELOOP, errno.EINVAL):
         return None
+    if error.errno in _REFUSED and _is_direct(where):
+        return SourcesUnavailable(
+            f"{printable(named)} can't be read: {error.strerror or error}",
+            remedy=_REFUSED[error.errno],
+        )
     if error.errno in (errno.EACCES, *_MISSING):
         if _is_there(named, where):
             return None  # the share is; this file of it is not, or may not be read
@@ -247,6 +260,13 @@ def _failure(named: str, where: str | Source, error: OSError | ValueError) -> Re
         f"{printable(named)} can't be read: {error.strerror or error}",
         remedy="Check that the share can be reached from this machine",
     )
+
+
+# Of what a connection says: who we are is refused, the share is not known.
+_REFUSED = {
+    errno.EPERM: "Correct the user and the password in the share's row of REELYARD_SHARES",
+    errno.ENXIO: "Correct the share's name in REELYARD_SHARES, or add the share to the server",
+}
 
 
 def _gone(named: str, where: str | Source) -> SourcesUnavailable:
@@ -262,9 +282,10 @@ def _is_there(named: str, where: str | Source) -> bool:
     if not _is_direct(where):
         return _has_files(Path(named).parent)
     try:
-        return bool(where.fs.ls(_share_of(where.path), detail=False))
+        where.fs.info(_share_of(where.path))
     except OSError:
         return False
+    return True
 
 
 def _is_direct(where: str | Source) -> TypeGuard[Source]:

@@ -5,12 +5,11 @@ Nothing is seen before it was checked: the film appears under its name whole, as
 
 from __future__ import annotations
 
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,21 +26,32 @@ from reelyard.domain.plan import Plan
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.engine import checks, render, sheet
 from reelyard.engine.commands import quoted
+from reelyard.engine.encoders import NVENC
 from reelyard.engine.ffmpeg import FFmpeg, StopSignal
 from reelyard.engine.fonts import packaged
-from reelyard.files import atomic
 from reelyard.files.job_log import JobLog, log_folder
-from reelyard.files.publishing import Staging
+from reelyard.files.publishing import Place, Staging, free_bytes
 from reelyard.files.segment_cache import SegmentCache
+from reelyard.files.segment_store import SegmentStore
+from reelyard.files.slots import Slots
 from reelyard.files.work_folder import work_folder
 
+from .films import Films
 from .gather import nothing
-from .outputs import CHAPTERS_SUFFIX, REPORT_SUFFIX, SHEET_SUFFIX, check_output
+from .outputs import (
+    CHAPTERS_SUFFIX,
+    FILMS_ROOM,
+    REPORT_SUFFIX,
+    SHEET_SUFFIX,
+    check_output,
+    output_error,
+)
 from .pieces import PICTURE_SUFFIX, TRACK_SUFFIX, Made, Pieces, segment_name
 from .planning import Planning, Prepared
 from .progress import JOIN, Meter, Stage, Watcher
 from .report import as_text, report
-from .storage import ROOM, check_free, log_failure, storage_error
+from .segments import Segments, trim_beside
+from .storage import ROOM, check_free, log_failure
 
 _PCM_RATE = 192_000
 CAPTION_PACKAGE = "fontpkg-noto-sans"
@@ -49,12 +59,16 @@ CAPTION_PACKAGE = "fontpkg-noto-sans"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """A finished film and what lies beside it. ``skipped`` frames of the job are not in a draft."""
+    """A finished film and what lies beside it. ``named`` is what every machine calls the film.
 
-    output: Path
-    report: Path
-    contact_sheet: Path
-    chapter_list: Path | None
+    ``skipped`` frames of the job are not in a draft.
+    """
+
+    output: Place
+    named: str
+    report: Place
+    contact_sheet: Place
+    chapter_list: Place | None
     log_folder: Path
     job: Job
     plan: Plan
@@ -86,12 +100,18 @@ class RenderJob:
     username: str
     at_once: int
     make_room: Callable[[int, Collection[str]], object]
+    bring: Callable[
+        [Job, Callable[[], None], Callable[[str], None]], AbstractContextManager[Job]
+    ] = lambda job, _check, _say: nullcontext(job)
+    films: Films = field(default_factory=Films)
+    sessions: Slots | None = None
+    store: SegmentStore | None = None
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     def __call__(
         self,
         job: Job,
-        output: Path,
+        output: Place,
         watcher: Watcher | None = None,
         stop: StopSignal | None = None,
         job_file: Path | None = None,
@@ -100,9 +120,10 @@ class RenderJob:
 
         Raises ReelyardError; then there is no output.
         """
-        check_output(output, job, job_file)
+        check_output(output, job, job_file, self.films)
         with closing(self.open_log(job, self.username, self.clock())) as log:
-            log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {output}")
+            named = self.films.name(output)
+            log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {named}")
             try:
                 return self.render(job, output, log, watcher, stop or StopSignal())
             except ReelyardError as error:
@@ -116,7 +137,7 @@ class RenderJob:
     def render(
         self,
         job: Job,
-        output: Path,
+        output: Place,
         log: JobLog,
         watcher: Watcher | None,
         stop: StopSignal,
@@ -126,14 +147,20 @@ class RenderJob:
         begun = time.monotonic()
         staging = Staging(output, (publication := publication or Publication()).token)
         try:
-            with work_folder(self.cache.root / "work") as work:
+            with (
+                work_folder(self.cache.root / "work") as work,
+                self.bring(job, stop.check, log.step) as here,
+                Segments(self.cache, self.store, log, stop.check) as segments,
+            ):
                 meter = Meter(watcher)
-                attempt = _Attempt(self, job, output, log, work, meter, begun, staging, publication)
+                attempt = _Attempt(
+                    self, here, output, log, work, meter, begun, staging, publication, segments
+                )
                 done = attempt.complete(stop)
             log.step(f"done in {done.seconds:.1f} s")
             return done
         except OSError as error:
-            raise storage_error(error) from error
+            raise output_error(error) from error
         finally:
             staging.discard()
             self._trim(log)
@@ -147,6 +174,8 @@ class RenderJob:
             return
         if freed:
             log.step(f"dropped {freed} bytes from the cache")
+        if self.store is not None:
+            trim_beside(self.store)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +184,14 @@ class _Attempt:
 
     using: RenderJob
     job: Job
-    output: Path
+    output: Place
     log: JobLog
     work: Path
     meter: Meter
     begun: float
     staging: Staging
     publication: Publication
+    segments: Segments
 
     def complete(self, stop: StopSignal) -> Rendered:
         prepared, pieces, made = self._make(stop)
@@ -198,16 +228,23 @@ class _Attempt:
                 raise JobRejected(bad)
 
     def _pieces(self, plan: Plan, stop: StopSignal, attempt: int) -> Pieces:
+        sessions = self._sessions(plan)
+        at_once = self.using.at_once
         return Pieces(
             plan,
-            self.using.cache,
+            self.segments,
             render.Run(self.using.ffmpeg, self.log, stop),
             self.work / str(attempt),
             self.meter,
             self.log,
-            at_once=self.using.at_once,
+            # More than the graphics card encodes at once would only wait for each other.
+            at_once=min(at_once, sessions.limit) if sessions else at_once,
             go_on=self.job.on_bad_item is OnBadItem.SKIP,
+            sessions=sessions,
         )
+
+    def _sessions(self, plan: Plan) -> Slots | None:
+        return self.using.sessions if plan.encoding.encoder == NVENC else None
 
     def _log_plan(self, prepared: Prepared) -> None:
         plan = prepared.plan
@@ -216,6 +253,11 @@ class _Attempt:
             f"planned {len(plan.items)} items, {plan.frames} frames, {segments} segments, "
             f"{plan.form.name}, {plan.encoding.encoder}, {plan.encoding.ffmpeg_version}"
         )
+        for item in plan.items:
+            if item.by_processor is not None:
+                self.log.step(
+                    f"item {item.position}: decoded and scaled by the processor, because {item.by_processor}"
+                )
         for warning in prepared.warnings:
             self.log.step(f"warning: {warning}")
 
@@ -233,7 +275,9 @@ class _Attempt:
             own = {one.key for one in plan.picture} | {one.key for one in plan.sound}
             self.using.make_room(lacking, own | {plan.track_key})
         check_free(self.using.cache.free_bytes(), needs, self.using.cache.root)
-        check_free(shutil.disk_usage(self.output.parent).free, film + ROOM, self.output.parent)
+        room = free_bytes(self.output.parent)
+        if room is not None:
+            check_free(room, film + ROOM, self.output.parent, FILMS_ROOM)
 
     def _couple(self, plan: Plan, pieces: Pieces, run: render.Run) -> tuple[Path, checks.FilmFacts]:
         self.meter.stage(Stage.JOINING)
@@ -264,9 +308,9 @@ class _Attempt:
     ) -> Rendered:
         self.meter.stage(Stage.PUBLISHING)
         publishing = time.monotonic()
-        plan, output = prepared.plan, self.output
+        plan, output, named = prepared.plan, self.output, self.using.films.name(self.output)
         self.staging.bring(made_sheet, SHEET_SUFFIX, stop.check)
-        chapter_path, chapter_warnings = self._chapter_list(plan)
+        chapter_path, chapter_warnings = self._chapter_list(plan, stop)
         warnings = [*prepared.warnings, *chapter_warnings]
         seconds = time.monotonic() - self.begun
         document = report(
@@ -275,20 +319,21 @@ class _Attempt:
             made,
             facts,
             warnings,
-            output=printable(str(output)),
+            output=printable(named),
             seconds=seconds,
         )
-        atomic.write_text(self.staging.place(REPORT_SUFFIX), as_text(document))
+        self._stage_text(as_text(document), REPORT_SUFFIX, stop)
         self.staging.bring(film, output.suffix, stop.check)
         stop.check()
         self.publication.permit()
         self.staging.reveal()
         self.log.step(
-            f"published {facts.size} bytes to {output} in {time.monotonic() - publishing:.2f} s"
+            f"published {facts.size} bytes to {named} in {time.monotonic() - publishing:.2f} s"
         )
         self.meter.stage(Stage.DONE)
         return Rendered(
             output=output,
+            named=named,
             report=output.with_suffix(REPORT_SUFFIX),
             contact_sheet=output.with_suffix(SHEET_SUFFIX),
             chapter_list=chapter_path,
@@ -315,12 +360,17 @@ class _Attempt:
         sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made, stop.check)
         return made
 
-    def _chapter_list(self, plan: Plan) -> tuple[Path | None, list[Problem]]:
+    def _stage_text(self, text: str, suffix: str, stop: StopSignal) -> None:
+        made = self.work / f"text{suffix}"
+        made.write_bytes(text.encode("utf-8", "surrogateescape"))
+        self.staging.bring(made, suffix, stop.check)
+
+    def _chapter_list(self, plan: Plan, stop: StopSignal) -> tuple[Place | None, list[Problem]]:
         if not self.job.chapters:
             return None, []
         listing = youtube_list(_chapters(plan), frames=plan.frames)
         target = self.output.with_suffix(CHAPTERS_SUFFIX)
-        atomic.write_text(self.staging.place(CHAPTERS_SUFFIX), listing)
+        self._stage_text(listing, CHAPTERS_SUFFIX, stop)
         if youtube_shows(listing):
             return target, []
         return target, [Problem(code="few_chapters", warning=True, field="chapters",

@@ -70,7 +70,7 @@ def _target(form: OutputForm) -> dict[str, Any]:
 
 
 def _item(item: PlannedItem, made: Made) -> dict[str, Any]:
-    keys = [segment.key for segment in item.picture]
+    keys = [made.key(segment) for segment in item.picture]
     notes = [note for key in [*keys, item.sound.key] for note in made.notes.get(key, [])]
     return {
         "position": item.position,
@@ -81,6 +81,7 @@ def _item(item: PlannedItem, made: Made) -> dict[str, Any]:
         "duration": float(seconds_of(item.frames)),
         "frames": item.frames,
         "silent": item.sound.recipe is None,
+        "by_processor": item.by_processor or made.refused.get(item.position),
         "notes": [*item.notes, *dict.fromkeys(notes)],
         "segments": [{"key": key, "cached": key in made.cached} for key in keys],
     }

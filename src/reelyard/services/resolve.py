@@ -18,6 +18,14 @@ class Catalogue(Protocol):
         ...
 
 
+class CheckedCatalogue(Catalogue, Protocol):
+    """One that can be examined."""
+
+    def check(self) -> str:
+        """What there is, in words. Raises ReelyardError."""
+        ...
+
+
 def resolve(job: Job, catalogue: Callable[[], Catalogue]) -> tuple[Job, list[Problem]]:
     """The job with a path for every item that can have one, and a problem for every other."""
     wanted = {item.video_id for item in job.items if item.video_id and not item.path}
@@ -35,7 +43,7 @@ def _problem(item: Item) -> Problem:
     return Problem(
         code="unknown_video",
         message=f"no video {item.video_id} is in the catalogue",
-        remedy="Correct the id, or add the video with reelyard library scan",
+        remedy="Correct the id, or add the video to the catalogue (reelyard library scan)",
         position=item.position,
         field="video_id",
     )

@@ -27,6 +27,7 @@ export FONTCONFIG_FILE="$PWD/fonts.conf"
 def as_script(plan: Plan, ffmpeg: FFmpeg) -> str:
     """The script. Nothing is cached: it makes the same film from scratch."""
     parts = [_HEAD]
+    parts += [f"export {name}={quoted([value])}" for name, value in ffmpeg.binding.items()]
     for segment in {one.key: one for one in plan.picture}.values():
         parts += _picture(segment, plan, ffmpeg)
     for item_sound in {one.key: one for one in plan.sound}.values():

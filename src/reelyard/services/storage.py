@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 
 from reelyard.domain.errors import OutOfDisk, ReelyardError, StorageFailed
 from reelyard.files.job_log import JobLog
+from reelyard.files.publishing import Place
 
 ROOM = 200_000_000  # bytes left free whatever a job needs
 
@@ -31,10 +31,10 @@ def storage_error(error: OSError) -> ReelyardError:
 _ROOM_REMEDY = "Make room, run reelyard cache clear, or let REELYARD_CACHE_DIR name another disk"
 
 
-def check_free(free: int, needs: int, folder: Path) -> None:
+def check_free(free: int, needs: int, folder: Place, remedy: str = _ROOM_REMEDY) -> None:
     """Raises OutOfDisk where ``folder`` has less room than a job needs, in bytes."""
     if free < needs:
         raise OutOfDisk(
             f"{folder} has {free / 1e9:.1f} GB free, and the job needs {needs / 1e9:.1f} GB",
-            remedy=_ROOM_REMEDY,
+            remedy=remedy,
         )

@@ -19,6 +19,7 @@ from reelyard.store.outbox import Entry, Outbox
 
 from .clean_up import CleanUp
 from .queue import WakeQueue
+from .results_export import ResultsExport
 
 _LOG = logging.getLogger(__name__)
 _ASLEEP = 1.0
@@ -48,6 +49,7 @@ class Sweep:
     clean_up: CleanUp
     lease_seconds: float
     longest_wait: float
+    export: ResultsExport | None = None
     clock: Callable[[], float] = time.time
     awake: Callable[[], float] = time.monotonic
     _quiet_until: float = field(default=0.0, init=False)
@@ -73,6 +75,8 @@ class Sweep:
             self._quiet_until = now + self.lease_seconds
         if mine:
             self._round()
+        if self.export is not None:
+            self.export.begin()  # who sweeps may have no account there
         return mine
 
     def _slept(self, now: float) -> bool:

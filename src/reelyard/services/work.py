@@ -19,7 +19,6 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from reelyard.domain.errors import (
     BadMedia,
@@ -27,6 +26,7 @@ from reelyard.domain.errors import (
     DatabaseUnavailable,
     FarmUnavailable,
     FFmpegFailed,
+    GraphicsCardBusy,
     JobRejected,
     OutOfDisk,
     OutputUnusable,
@@ -38,15 +38,16 @@ from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.timeline import FRAME_RATE
 from reelyard.files.job_log import JobLog, safe_name
-from reelyard.files.publishing import remove_stagings
+from reelyard.files.publishing import Place, remove_stagings
 from reelyard.store.leases import Claim, Leases
 
 from .fetch import Fetch
 from .keeper import Keeper, Reason, insist
-from .outputs import OutputFolder, check_output, remove_output, token_text
+from .output_folder import OutputFolder
+from .outputs import check_output, output_error, remove_output, token_text
 from .render_job import Publication, Rendered, RenderJob
 from .resolve import Catalogue, resolve
-from .storage import log_failure, storage_error
+from .storage import log_failure
 
 _LOG = logging.getLogger(__name__)
 _PATIENCE = 600.0
@@ -100,7 +101,7 @@ class WorkOnJob:
         return None
 
 
-def output_path(folder: Path, job: Job) -> Path:
+def output_path(folder: Place, job: Job) -> Place:
     return folder / f"{safe_name(job.channel_name)}_{job.job_id}.mp4"
 
 
@@ -168,14 +169,15 @@ class _Turn:
 
     def _work(self, render_job: RenderJob, keeper: Keeper, log: JobLog) -> Rendered | Exception:
         """The film, or what kept it from being made."""
-        output = output_path(self.using.outputs.folder, self.claim.job)
         try:
-            if not self.using.leases.started(self.lease, str(log.folder), str(output)):
+            output = output_path(self.using.outputs.folder, self.claim.job)
+            named = render_job.films.name(output)
+            if not self.using.leases.started(self.lease, str(log.folder), named):
                 raise Cancelled("the lease has run out already")
             self.using.outputs.check()
             remove_stagings(output, token_text(self.lease.token))  # turns earlier publishers away
             job = self._here(keeper, log)
-            check_output(output, job)
+            check_output(output, job, films=render_job.films)
             publication = Publication(
                 token_text(self.lease.token), keeper.permit
             )  # fmt: skip
@@ -216,11 +218,17 @@ class _Turn:
             return JobStatus.COMPLETED
         standing = self.using.leases.standing(self.lease)
         if standing.status is JobStatus.CANCELLED:
-            remove_output(done.output, self.lease.token, self._is_cancelled)
-            log.say("cancelled while it was published: taken back")
+            self._take_back(done, log)
         else:
             log.say("published, but somebody else has the job by now")
         return standing.status
+
+    def _take_back(self, done: Rendered, log: JobLog) -> None:
+        try:
+            remove_output(done.output, self.lease.token, self._is_cancelled)
+            log.say("cancelled while it was published: taken back")
+        except OSError as error:
+            log.say(f"cancelled while it was published, and left to the clean-up: {error}")
 
     def _is_cancelled(self) -> bool:
         return self.using.leases.standing(self.lease).status is JobStatus.CANCELLED
@@ -253,10 +261,10 @@ class _Turn:
     def _blame(self, error: Exception) -> bool:
         leases, lease = self.using.leases, self.lease
         if isinstance(error, OSError):
-            error = storage_error(error)
+            error = output_error(error)
         if isinstance(error, JobRejected | BadMedia):
             return leases.refuse(lease, str(error), code=_code(error))
-        if isinstance(error, FarmUnavailable | OutOfDisk | StorageFailed | OutputUnusable):
+        if isinstance(error, _PASSES):
             return leases.put_off(
                 lease, str(error), longest_delay=_LONGEST_DELAY, code=_code(error)
             )
@@ -282,8 +290,12 @@ class _Turn:
         """The renderer has taken its staging away; nobody goes on with what was copied in part."""
         try:
             self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
-        except DatabaseUnavailable as error:
+        except ReelyardError as error:  # of the database, or of a catalogue that is elsewhere
             log.say(f"the rest is left to the sweep: {error.message}")
+
+
+_PASSES = (FarmUnavailable, GraphicsCardBusy, OutOfDisk, OutputUnusable, StorageFailed)
+"""What is not the job's fault, and may be over when it is tried again."""
 
 
 def _code(error: ReelyardError) -> str:
@@ -304,7 +316,9 @@ _WORDS: dict[Reason | None, str] = {
 def _finished(done: Rendered, seconds: float) -> Finished:
     plan, made = done.plan, done.made
     segments = tuple(
-        SegmentRow(one.position, one.part, one.key, len(one.frames), one.key in made.cached)
+        SegmentRow(
+            one.position, one.part, made.key(one), len(one.frames), made.key(one) in made.cached
+        )
         for one in plan.picture
     )
     rendered = sum(one.frames for one in segments if not one.cached)
@@ -318,7 +332,7 @@ def _finished(done: Rendered, seconds: float) -> Finished:
     if rendered >= _MEASURABLE * plan.frames:
         figures["speed"] = rendered / FRAME_RATE / done.seconds
     return Finished(
-        output_path=str(done.output),
+        output_path=done.named,
         final_duration=float(done.film.duration),
         processing_time=round(seconds, 3),
         video_count=done.job.video_count,

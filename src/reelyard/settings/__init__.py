@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -25,7 +25,7 @@ from pydantic_settings import (
 )
 
 from reelyard.domain.address import without_password
-from reelyard.domain.errors import SettingsInvalid
+from reelyard.domain.errors import SettingsInvalid, printable
 from reelyard.domain.share import ShareTable, parse
 
 from .config_file import config_file, from_file
@@ -82,10 +82,12 @@ class Settings(BaseSettings):
     )
     catalogue: str = Field(
         default="library",
-        description="where video ids are looked up: library, bigquery, or a CSV file",
+        description="where video ids are looked up: library, bigquery, or a CSV file, also on a share",
     )
     bigquery_project: str | None = Field(
-        default=None, description="the project results are recorded in; none: only the own database"
+        default=None,
+        pattern=r"^([a-z][a-z0-9.-]*:)?[a-z][a-z0-9-]*$",
+        description="the project results are recorded in; none: only the own database",
     )
     bigquery_dataset: str = Field(default="reelyard", pattern=r"^\w+$")
     bigquery_location: str | None = Field(
@@ -115,6 +117,15 @@ class Settings(BaseSettings):
     )
     supabase_jwt_secret: SecretStr | None = Field(
         default=None, description="the project's legacy JWT secret, where it still signs with one"
+    )
+    allowed_origins: Names = Field(
+        default=(),
+        description="other sites whose pages may call the API with a token: https://app.example.com",
+    )
+    gpu: str | None = Field(
+        default=None,
+        pattern=r"^(none|\d{1,3})$",
+        description="the graphics card to use, by its number; none: no card; otherwise the first",
     )
     gpu_filters: bool = Field(
         default=True, description="decode and scale on the graphics card where it encodes"
@@ -180,7 +191,7 @@ class Settings(BaseSettings):
             return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("webhook_hosts", "trusted_proxies", mode="before")
+    @field_validator("webhook_hosts", "trusted_proxies", "allowed_origins", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
         """Several names in one variable, with commas or spaces between them."""
@@ -207,6 +218,17 @@ class Settings(BaseSettings):
         name = parse(value)  # raises ValueError
         return str(name) if name else str(Path(value).expanduser().absolute())
 
+    @field_validator("catalogue")
+    @classmethod
+    def _catalogue(cls, value: str) -> str:
+        """One of two words, or a file's path in full, or its name on a share."""
+        if value.strip().lower() in ("library", "bigquery"):
+            return value.strip().lower()
+        if not value.strip():
+            raise ValueError("is empty: write library, bigquery, or the path of a CSV file")
+        name = parse(value)  # raises ValueError
+        return str(name) if name else str(Path(value).expanduser().absolute())
+
     @field_validator("shares")
     @classmethod
     def _once(cls, rows: tuple[ShareSetting, ...]) -> tuple[ShareSetting, ...]:
@@ -229,6 +251,35 @@ class Settings(BaseSettings):
             raise ValueError("is no address: write https://host")
         return value.rstrip("/")
 
+    @field_validator("allowed_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """As browsers send them."""
+        for origin in value:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("http", "https")
+                or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{printable(origin)} is no origin: write https://app.example.com")
+            if not parts.hostname or "@" in parts.netloc or "*" in parts.netloc:
+                raise ValueError(f"{printable(origin)} is no origin: write https://app.example.com")
+        return value
+
+    @field_validator("supabase_jwt_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value().encode()) < 32:
+            raise ValueError("is too short: Supabase's have 32 characters or more")
+        return value
+
+    @field_validator("supabase_key", "supabase_jwt_secret")
+    @classmethod
+    def _of_project(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if value and info.data.get("supabase_url", value) is None:
+            raise ValueError("is of no use without the project's address, supabase_url")
+        return value or None
+
     @field_validator("redis_url")
     @classmethod
     def _broker(cls, value: str | None) -> str | None:
@@ -247,6 +298,10 @@ class Settings(BaseSettings):
     @property
     def cache_limit(self) -> int:
         return int(self.cache_limit_gb * 1_000_000_000)
+
+    @property
+    def segment_store_limit(self) -> int:
+        return int(self.segment_store_limit_gb * 1_000_000_000)
 
     @property
     def copy_limit(self) -> int:

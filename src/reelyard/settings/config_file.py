@@ -17,7 +17,7 @@ def config_file() -> Path | None:
     named = os.environ.get("REELYARD_CONFIG")
     if named:
         path = Path(named).expanduser().absolute()
-        if not path.is_file():
+        if not _is_there(path):
             raise SettingsInvalid(f"there is no file {path}", remedy="Correct REELYARD_CONFIG")
         return path
     folder = (
@@ -26,7 +26,7 @@ def config_file() -> Path | None:
         else Path("/etc")
     )
     path = folder / "reelyard" / "reelyard.toml"
-    return path if path.is_file() else None
+    return path if _is_there(path) else None
 
 
 def from_file(known: Collection[str]) -> dict[str, Any]:
@@ -36,6 +36,8 @@ def from_file(known: Collection[str]) -> dict[str, Any]:
         return {}
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except PermissionError as error:
+        raise _closed(path) from error
     except (OSError, ValueError) as error:
         raise SettingsInvalid(
             f"{path} can't be read: {error}", remedy="Correct the file"
@@ -45,3 +47,18 @@ def from_file(known: Collection[str]) -> dict[str, Any]:
         raise SettingsInvalid(f"{path}: {unknown[0]} is not a setting",
                               remedy="reelyard doctor shows all; use small letters and no prefix")  # fmt: skip
     return found
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except PermissionError as error:
+        raise _closed(path) from error
+
+
+def _closed(path: Path) -> SettingsInvalid:
+    """It holds the farm's passwords: most people of a machine may not read it."""
+    return SettingsInvalid(
+        f"{path} may not be read by this user",
+        remedy="Run it as the user that the file is for, or let REELYARD_CONFIG name one of your own",
+    )

@@ -30,9 +30,27 @@ class ShareSetting(BaseModel):
     password_file: Path | None = Field(default=None, description="a file with the password in it")
     domain: str | None = Field(default=None, description="the user's Windows domain")
     encrypt: bool = Field(default=False, description="encrypt what goes over the wire (SMB 3)")
+    endpoint: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^@\s]+$",
+        description="an S3 that is not Amazon's: https://…",
+    )
+    region: str | None = Field(default=None, description="the S3 bucket's region")
     options: dict[str, Any] = Field(
         default_factory=dict, description="fsspec's own, for what is not SMB", repr=False
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_s3_has_it(cls, row: Any) -> Any:
+        """An access key is a user, a secret key a password."""
+        if not isinstance(row, dict):
+            return row
+        other = {"key": "user", "secret": "password", "secret_file": "password_file"}
+        for one in other.keys() & row.keys():
+            if other[one] in row:
+                raise ValueError(f"has {one} and {other[one]}, which are the same")
+        return {other.get(name, name): value for name, value in row.items()}
 
     @field_validator("name")
     @classmethod
@@ -52,6 +70,12 @@ class ShareSetting(BaseModel):
         if self.folder is not None and not self.folder.is_absolute():
             raise ValueError("its folder has to be written in full, from the root on")
         return self
+
+    @property
+    def connection_options(self) -> dict[str, Any]:
+        """What a connection is made with, beside who asks for it."""
+        own = {"endpoint": self.endpoint, "region": self.region}
+        return {**{name: value for name, value in own.items() if value}, **self.options}
 
     @property
     def share(self) -> Share:

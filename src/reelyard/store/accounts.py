@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
-from reelyard.domain.access import Account, ApiToken, Role, Scope
+from reelyard.domain.access import Account, ApiToken, Role, Scope, Source
 from reelyard.domain.errors import Conflict, NotFound, printable
 
 from .clock import now
 from .database import Database
 from .moves import note
-from .people import set_name
+from .people import introduce, set_name
 from .rows import Row, decoded, encoded, job_id_of
 from .schema import accounts, api_tokens, sessions
 
@@ -54,10 +54,57 @@ class Accounts:
                            remedy="Choose another name") from error  # fmt: skip
         return self.get(user_id)
 
+    def adopt(self, user_id: str, names: Iterable[str], role: Role, claims_at: datetime) -> Account:
+        """An account for somebody who comes from Supabase, called by the first of ``names`` that nobody has.
+
+        Whoever has one keeps it.
+        """
+        for name in names:
+            values = {
+                "user_id": user_id, "username": encoded(name), "name_key": _key(name),
+                "role": role.value, "is_active": True, "created_at": now(),
+                "source": Source.SUPABASE.value, "claims_at": claims_at,
+            }  # fmt: skip
+            try:
+                with self._database.writing() as connection:
+                    connection.execute(sa.insert(accounts).values(**values))
+                    introduce(connection, user_id, name)
+                    note(connection, "account", f"{name} came from Supabase as {role}", by=name)
+            except IntegrityError:
+                # Somebody has that name; or they came twice at the same moment.
+                if (known := self.find(user_id)) is not None:
+                    return known
+            else:
+                return self.get(user_id)
+        raise Conflict(f"all names like {printable(name)} are taken", remedy="Choose another name")
+
+    def take_over(
+        self, user_id: str, role: Role, claims_at: datetime, *, signs_in: bool = False
+    ) -> Account:
+        """What Supabase says of somebody's role, unless it said something newer; it counts whenever they sign in."""
+        older = sa.or_(accounts.c.claims_at.is_(None), accounts.c.claims_at < claims_at)
+        this = sa.and_(accounts.c.user_id == user_id, sa.true() if signs_in else older)
+        with self._database.writing() as connection:
+            before = _account(connection, user_id)
+            values = {"role": role.value, "claims_at": claims_at}
+            connection.execute(sa.update(accounts).where(this).values(**values))
+            after = _account(connection, user_id)
+            if after.role is not before.role:
+                said = f"{after.username}: is {after.role} now, as Supabase says"
+                note(connection, "account", said, by=after.username)
+            return after
+
     def get(self, user_id: str) -> Account:
         """Raises NotFound."""
         with self._database.reading() as connection:
             return _account(connection, user_id)
+
+    def find(self, user_id: str) -> Account | None:
+        """The account, where there is one."""
+        try:
+            return self.get(user_id)
+        except NotFound:
+            return None
 
     def by_name(self, username: str) -> tuple[Account, str | None] | None:
         """Somebody's account and password's hash."""
@@ -274,8 +321,10 @@ def _account_of(row: Row) -> Account:
         username=decoded(row.username),
         role=Role(row.role),
         is_active=row.is_active,
+        source=Source(row.source),
         created_at=row.created_at,
         signed_in_at=row.signed_in_at,
+        claims_at=row.claims_at,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib import resources
 from pathlib import Path
@@ -13,10 +13,14 @@ from typing import Any
 
 import sqlalchemy as sa
 from filelock import FileLock
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import DatabaseUnavailable, SettingsInvalid
+from reelyard.system.this_system import this_system
+
+from .database_url import EXAMPLES, parsed, read_schema, refuse_unknown
+from .version import refuse_foreign_tables, refuse_foreign_version, version
 
 HEAD = "0003"
 """The newest migration. The number is checked on opening; Alembic is loaded only when it differs."""
@@ -28,8 +32,8 @@ class Database:
     """One database. Any thread may use it; a forked process needs one of its own."""
 
     def __init__(self, url: str) -> None:
-        self.url = _parsed(url)
-        self.engine = _engine(self.url)
+        self.url, self.schema = read_schema(parsed(url))
+        self.engine = _engine(self.url, self.schema)
         self._writer = self.engine.execution_options(writes=True)
         self._current = False
         self._gate: AbstractContextManager[Any] = nullcontext()
@@ -69,7 +73,7 @@ class Database:
             if os.getpid() == owner:
                 gate.release()
 
-        os.register_at_fork(before=before, after_in_parent=after)
+        this_system().around_forks(before, after)
 
     def close(self) -> None:
         self.engine.dispose()
@@ -78,32 +82,26 @@ class Database:
         if self._current:
             return
         with self._gate:
-            found = self._version()
+            with self.engine.connect() as connection:
+                found = version(connection)
             if found != HEAD:
-                self._migrate(found)
+                self._migrate()
             self._current = True
 
-    def _version(self) -> str | None:
-        with self.engine.connect() as connection:
-            if not sa.inspect(connection).has_table("alembic_version"):
-                return None
-            found = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-            return None if found is None else str(found)
-
-    def _migrate(self, found: str | None) -> None:
+    def _migrate(self) -> None:
         from alembic import command
         from alembic.config import Config
 
-        if found is not None and found > HEAD:
-            raise SettingsInvalid(
-                f"the database is of a newer Reelyard ({found}; this one knows {HEAD})",
-                remedy="Update Reelyard on this machine",
-            )
         config = Config()
         config.set_main_option(
             "script_location", str(resources.files("reelyard.store") / "migrations")
         )
         with self._alone() as connection:
+            found = version(connection)
+            if found is None:
+                refuse_foreign_tables(connection)
+            else:
+                refuse_foreign_version(found, HEAD)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
@@ -115,59 +113,53 @@ class Database:
                 yield connection
             return
         with self._writer.begin() as connection:
+            # All of it for this transaction: behind a pooler there is nothing that lasts longer.
             connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATING)))
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+            self._make_schema(connection)
             yield connection
 
-
-def _parsed(url: str) -> sa.URL:
-    try:
-        parsed = sa.make_url(url)
-    except (ArgumentError, ValueError) as error:
-        raise SettingsInvalid("REELYARD_DATABASE_URL is no database address",
-                              remedy=_EXAMPLES) from error  # fmt: skip
-    kind = parsed.get_backend_name()
-    if "@" in (parsed.host or ""):
-        raise SettingsInvalid("the password in REELYARD_DATABASE_URL holds an @",
-                              remedy="Write %40 for each @ of a password")  # fmt: skip
-    if kind in ("postgresql", "postgres"):
-        return parsed.set(drivername="postgresql+psycopg")
-    if kind != "sqlite":
-        raise SettingsInvalid(f"REELYARD_DATABASE_URL names {kind}, which is not supported",
-                              remedy=_EXAMPLES)  # fmt: skip
-    if parsed.database in (None, "", ":memory:"):
-        raise SettingsInvalid("a database in memory is not shared by the farm's processes",
-                              remedy=_EXAMPLES)  # fmt: skip
-    return parsed
+    def _make_schema(self, connection: sa.Connection) -> None:
+        there = sa.select(sa.func.to_regnamespace(self.schema))
+        if self.schema is not None and connection.scalar(there) is None:
+            connection.execute(sa.schema.CreateSchema(self.schema))
 
 
-_EXAMPLES = "Write sqlite:////folder/reelyard.db or postgresql://user:password@host:5432/name"
-
-
-def _engine(url: sa.URL) -> sa.Engine:
+def _engine(url: sa.URL, schema: str | None) -> sa.Engine:
     try:
         if url.get_backend_name() == "sqlite":
             return _sqlite(url)
+        refuse_unknown(url)
         # Behind a pooler in transaction mode, prepared statements of one client meet another's.
         arguments = {"prepare_threshold": None, "connect_timeout": 5,
                      "application_name": "reelyard", "keepalives_idle": 30,
                      "tcp_user_timeout": 15_000}  # fmt: skip
         engine = sa.create_engine(url, pool_pre_ping=True, connect_args=arguments, pool_size=4)
-        sa.event.listen(engine, "begin", _limit_waiting)
+        sa.event.listen(engine, "begin", _settled(schema))
         return engine
     except (NoSuchModuleError, ImportError) as error:
         raise SettingsInvalid(f"this database needs a driver: {error}",
-                              remedy=_EXAMPLES) from error  # fmt: skip
+                              remedy=EXAMPLES) from error  # fmt: skip
 
 
-def _limit_waiting(connection: sa.Connection) -> None:
-    """A process that is frozen, or cut off, in the middle of a transaction holds up nobody for long.
+def _settled(schema: str | None) -> Callable[[sa.Connection], None]:
+    """What is said at the beginning of each transaction: behind a pooler, a session is not ours to set up."""
+    place = [] if schema is None else [f'SET LOCAL search_path = "{schema}"']
 
-    Said in each transaction: behind a pooler, a session is not ours to set up.
-    """
-    if connection.get_execution_options().get("writes"):
-        connection.exec_driver_sql(
-            "SET LOCAL idle_in_transaction_session_timeout = 5000; SET LOCAL lock_timeout = 10000"
-        )
+    def begin(connection: sa.Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        told = "; ".join([*place, *(_LIMITS if writes else ())])
+        if told:
+            connection.exec_driver_sql(told)
+
+    return begin
+
+
+# A process that is frozen, or cut off, in the middle of a transaction holds up nobody for long.
+_LIMITS = (
+    "SET LOCAL idle_in_transaction_session_timeout = 5000",
+    "SET LOCAL lock_timeout = 10000",
+)
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -176,7 +168,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsInvalid(f"{folder} can't be a folder for the database: {error.strerror}",
-                              remedy=_EXAMPLES) from error  # fmt: skip
+                              remedy=EXAMPLES) from error  # fmt: skip
     engine = sa.create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
 
     @sa.event.listens_for(engine, "connect")

@@ -12,6 +12,7 @@ from reelyard.domain.farm import AttemptOutcome
 from reelyard.domain.lifecycle import JobStatus
 
 from .database import Database
+from .exports import Exports
 from .schema import compilation_results, job_attempts, job_segments, jobs, outbox
 
 BUCKETS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0, 10_800.0)
@@ -22,6 +23,7 @@ BUCKETS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0, 7200.0
 class Figures:
     """``waiting``: by queue and status. ``results``: by status. ``attempts``: by outcome and code.
 
+    ``unexported`` results wait for BigQuery, where one is used; ``export_failing`` of them were tried in vain.
     ``within`` counts completed jobs that took at most each of ``BUCKETS``; seconds elsewhere.
     """
 
@@ -35,6 +37,8 @@ class Figures:
     segments_cached: int
     segments_rendered: int
     undelivered: int
+    unexported: int
+    export_failing: int
 
 
 class Books:
@@ -45,6 +49,7 @@ class Books:
 
     def figures(self) -> Figures:
         """Everything at this moment."""
+        backlog = Exports(self._database).backlog()
         with self._database.reading() as connection:
             done = _completed(connection)
             cached = _counts(connection, job_segments, job_segments.c.cached)
@@ -61,6 +66,8 @@ class Books:
                 segments_cached=cached.get(True, 0),
                 segments_rendered=cached.get(False, 0),
                 undelivered=connection.scalar(undelivered) or 0,
+                unexported=backlog.waiting if backlog.is_used else 0,
+                export_failing=backlog.failing,
             )
 
 

@@ -62,6 +62,12 @@ class Library:
             rows = connection.execute(query)
             return {decoded(row.video_id): decoded(row.path) for row in rows}
 
+    def check(self) -> str:
+        """How many there are, in words."""
+        with self._database.reading() as connection:
+            count = connection.scalar(sa.select(sa.func.count()).select_from(library))
+        return f"{count} videos in the local library"
+
     def add(self, paths: Mapping[str, str]) -> None:
         """Add videos, or correct where they are."""
         with self._database.writing() as connection:
@@ -108,6 +114,13 @@ class Library:
         # Of a name that is stored as file://%XX, only what people see of it counts.
         shown = [one for one in found if any(text.casefold() in part.casefold() for part in one)]
         return Page(shown, found[-1][0] if len(rows) > limit else None)
+
+
+def introduce(connection: sa.Connection, user_id: str, username: str) -> None:
+    """Have jobs of this user carry this name, if they have none yet."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    insert = dialect.insert(profiles).values(user_id=user_id, username=encoded(username))
+    connection.execute(insert.on_conflict_do_nothing())
 
 
 def set_name(connection: sa.Connection, user_id: str, username: str) -> None:

@@ -155,7 +155,10 @@ def decoded(text: str) -> str:
 
 
 def worker_of(row: Row) -> Worker:
-    capabilities = {**row.capabilities, "encoders": tuple(row.capabilities["encoders"])}
+    capabilities: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in row.capabilities.items()
+    }
     alive = bool(row.is_alive)
     state = WorkerState.BUSY if row.job_id else WorkerState.IDLE
     return Worker(

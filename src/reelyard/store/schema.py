@@ -251,6 +251,8 @@ accounts = Table(
     Column("is_active", Boolean, nullable=False),
     Column("created_at", UtcTime, nullable=False),
     Column("signed_in_at", UtcTime),
+    Column("source", String(16), nullable=False, server_default="local"),
+    Column("claims_at", UtcTime),  # when the newest token was issued that the role is from
 )
 
 sessions = Table(

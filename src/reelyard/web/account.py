@@ -6,7 +6,7 @@ from fastapi import Request
 from nicegui import ui
 from starlette.responses import Response
 
-from reelyard.domain.access import Principal
+from reelyard.domain.access import Principal, Source
 from reelyard.domain.errors import printable
 from reelyard.services.office import Office
 
@@ -25,6 +25,7 @@ def register(office: Office) -> None:
         visitor = await visitor_of(office, request)
         if isinstance(visitor, Response):
             return visitor
+        own = await visitor.do(office.access.own_account)
         with frame(visitor, "Your account") as who:
             ui.add_css(JOB_CSS + ADMIN_CSS)
             _who(who)
@@ -32,7 +33,10 @@ def register(office: Office) -> None:
             if who.session is None:
                 _nobody()
             else:
-                _Password(visitor)
+                if own is not None and own.source is Source.SUPABASE:
+                    _elsewhere()
+                else:
+                    _Password(visitor)
                 tokens = Tokens(visitor, everybody=False)
             hooks = Hooks(visitor, everybody=False)
         if tokens is not None:
@@ -51,6 +55,12 @@ def _nobody() -> None:
         ui.label("Whoever works at this machine may do everything. Passwords and tokens belong to "
                  "accounts; an admin makes the first one under Administration.")  # fmt: skip
         ui.link("To the users", "/admin?tab=users")
+
+
+def _elsewhere() -> None:
+    with section("Your password"):
+        text = "You sign in with Supabase: it keeps your password, and it is changed there. Your role comes from there, too."
+        tagged(ui.label(text), "password-elsewhere")
 
 
 class _Password:

@@ -56,9 +56,11 @@ def cell(main: str, below: str = "", classes: str = "ry-main") -> None:
             )
 
 
-def tag(text: str, kind: str = "") -> None:
+def tag(text: str, kind: str = "") -> Element:
     """A state in a word."""
-    ui.label(text).classes("ry-tag").props["data-kind"] = kind
+    label = ui.label(text).classes("ry-tag")
+    label.props["data-kind"] = kind
+    return label
 
 
 def act(name: str, hook: str, icon: str = "") -> ui.button:

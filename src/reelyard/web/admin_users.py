@@ -7,7 +7,7 @@ from typing import Any
 
 from nicegui import ui
 
-from reelyard.domain.access import Account, Principal, Role
+from reelyard.domain.access import Account, Principal, Role, Source
 from reelyard.domain.errors import printable
 
 from .admin_parts import act, cell, password_field, row, section, tag
@@ -26,6 +26,10 @@ _FIRST = (
     "Nobody has an account yet. Whoever works at this machine may do everything, and nobody else can "
     "reach the pages. The first account has to be an admin's. From the moment it is there, everybody "
     "signs in, you too: keep the name and the password."
+)
+_SUPABASE = (
+    "Who comes from Supabase changes the password there, and has the role that Supabase says (app_metadata, "
+    "reelyard_role) from the next sign-in on, whatever it is changed to here."
 )
 _PASSWORD = "10 characters or more; a few words do well."  # noqa: S105 - a hint
 
@@ -53,9 +57,10 @@ class Users:
             self._form(is_first=not found)
 
     def _list(self, accounts: Collection[Account]) -> None:
-        with section(
-            "People", "Who is shut out is signed out at once; their tokens stop working too."
-        ):
+        text = "Who is shut out is signed out at once; their tokens stop working too."
+        if any(one.source is Source.SUPABASE for one in accounts):
+            text += f" {_SUPABASE}"
+        with section("People", text):
             with ui.column().classes("full-width").style("gap: 0"):
                 for one in accounts:
                     self._row(one)
@@ -64,6 +69,8 @@ class Users:
         with row("user-row", faded=not one.is_active) as element:
             element.props["data-user"] = printable(one.username)
             cell(one.username, f"{_seen(one)} · added {one.created_at:%Y-%m-%d}")
+            if one.source is Source.SUPABASE:
+                tagged(tag("Supabase"), "user-source")
             tag("May sign in" if one.is_active else "Shut out", "" if one.is_active else "bad")
             role = ui.select(
                 {role: role.capitalize() for role in Role}, value=one.role,
@@ -73,7 +80,10 @@ class Users:
             role.props["aria-label"] = f"Role of {printable(one.username)}"
             tagged(role, "user-role")
             with ui.element("div").classes("ry-acts"):
-                act("New password", "user-password", "key").on_click(lambda: self._password(one))
+                if one.source is Source.LOCAL:
+                    act("New password", "user-password", "key").on_click(
+                        lambda: self._password(one)
+                    )
                 if one.is_active:
                     act("Shut out", "user-shut-out", "block").on_click(lambda: self._shut_out(one))
                 else:
@@ -112,7 +122,8 @@ class Users:
 
     async def _role(self, one: Account, role: Role) -> None:
         if role is not one.role:
-            said = f"{printable(one.username)} is {role} now"
+            until = ", until Supabase says otherwise" if one.source is Source.SUPABASE else ""
+            said = f"{printable(one.username)} is {role} now{until}"
             await self._change(
                 lambda who: self._access.change_user(who, one.user_id, role=role), said
             )

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reelyard.domain.access import Principal
-from reelyard.domain.errors import NotFound, ReelyardError
+from reelyard.domain.errors import FarmUnavailable, NotFound, ReelyardError
 from reelyard.domain.lifecycle import JobStatus
+from reelyard.files.distant import DistantPath
 from reelyard.services.job_views import JobDetail
 from reelyard.services.office import Office
 
@@ -46,6 +47,8 @@ def read(office: Office, who: Principal, job_id: str) -> JobView:
     try:
         office.jobs.file(who, job_id, "output")
         missing = None
+    except FarmUnavailable as error:
+        return JobView(detail=detail, missing=error)  # the rest is where the film is
     except NotFound as error:
         missing = error
     return JobView(
@@ -57,24 +60,26 @@ def read(office: Office, who: Principal, job_id: str) -> JobView:
     )
 
 
-def _beside(office: Office, who: Principal, job_id: str, kind: str) -> Path | None:
+def _beside(office: Office, who: Principal, job_id: str, kind: str) -> Path | DistantPath | None:
     try:
         return office.jobs.file(who, job_id, kind)
-    except NotFound:
+    except (NotFound, FarmUnavailable):
         return None  # a film may have been moved away, with what lay beside it
 
 
-def _text(path: Path | None) -> str:
+def _text(path: Path | DistantPath | None) -> str:
     if path is None:
         return ""
     try:
+        if isinstance(path, DistantPath):
+            return b"".join(path.read(0, _LARGEST)).decode("utf-8", "replace")
         with path.open("rb") as file:
             return file.read(_LARGEST).decode("utf-8", "replace")
     except OSError:
         return ""  # the share is gone between the look and the reading; the page goes without
 
 
-def _report(path: Path | None) -> Mapping[str, Any]:
+def _report(path: Path | DistantPath | None) -> Mapping[str, Any]:
     try:
         found = json.loads(_text(path) or "{}")
     except ValueError:

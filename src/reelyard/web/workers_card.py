@@ -37,6 +37,8 @@ Forget = Callable[[WorkerView], Awaitable[None]]
 _FACTS = {
     "queues": "Queues",
     "encoders": "Encoders",
+    "card": "Graphics card",
+    "decodes": "It decodes",
     "ffmpeg": "FFmpeg",
     "speed": "1080p",
     "speed_4k": "4K",
@@ -47,7 +49,7 @@ _FACTS = {
     "version": "Version",
     "seen": "Last seen",
 }
-_WIDE = ("queues", "encoders", "ffmpeg")
+_WIDE = ("queues", "encoders", "card", "decodes", "ffmpeg")
 
 
 class Card:
@@ -131,6 +133,8 @@ def _facts(worker: Worker) -> dict[str, str]:
     return {
         "queues": ", ".join(worker.queues),
         "encoders": ", ".join(able.encoders) or "none works",
+        "card": ", driver ".join(filter(None, (able.graphics_card, able.driver))) or "none",
+        "decodes": ", ".join(able.decodes) or "nothing",
         "ffmpeg": able.ffmpeg.removeprefix("ffmpeg version ").partition(" Copyright")[0] or "–",
         "speed": speed(worker.speed) if worker.speed else "not measured",
         "speed_4k": speed(worker.speed_4k) if worker.speed_4k else "not measured",

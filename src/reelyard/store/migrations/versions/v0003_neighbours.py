@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from reelyard.store import supabase
 from reelyard.store.clock import UtcTime
 
 revision = "0003"
@@ -22,3 +23,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_compilation_results_exported_at", "compilation_results", ["exported_at", "timestamp"]
     )
+    op.add_column(
+        "accounts", sa.Column("source", sa.String(16), server_default="local", nullable=False)
+    )
+    op.add_column("accounts", sa.Column("claims_at", UtcTime(), nullable=True))
+    supabase.apply(op.get_bind())
