@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -92,6 +92,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(folder, ffmpeg.executable)
 
 
+class LocalFilm(Rendered):
+    """A film that was rendered to a folder of this machine, for type checkers."""
+
+    output: Path
+    report: Path
+    contact_sheet: Path
+    chapter_list: Path | None
+
+
 @dataclass(frozen=True)
 class Studio:
     """A Reelyard with a cache of its own."""
@@ -113,12 +122,12 @@ class Studio:
         at_once: int | None = None,
         settings: dict[str, Any] | None = None,
         **job: Any,
-    ) -> Rendered:
+    ) -> LocalFilm:
         """Render items (as in a job file) to ``output`` in this studio's folder."""
         document = {"channel_name": "Tests", "items": list(items), **job}
         reelyard = self.reelyard(at_once, **(settings or {}))
         parsed = parse_job(json.loads(json.dumps(document, default=str)), self.folder)
-        return reelyard.render_job(parsed, self.folder / output, watcher)
+        return cast(LocalFilm, reelyard.render_job(parsed, self.folder / output, watcher))
 
 
 @pytest.fixture

@@ -181,7 +181,9 @@ def station(folder: Path, clips: Clips, pool: str, **own: str) -> Iterator[Stati
     yard = Yard(folder / "yard", f"sqlite:///{folder / 'yard' / 'farm.db'}", own=settings)
     with closing(yard):
         yard.start("pc1", pool=pool)
-        assert yard.farm.reelyard.machine.working_encoder()  # remembered: the first FFmpeg of a job renders
+        assert (
+            yard.farm.reelyard.machine.working_encoder()
+        )  # remembered: the first FFmpeg of a job renders
         yield Station(yard, gate, share)
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from reelyard.services.render_job import Rendered
-from tests.conftest import Clips, Studio
+from tests.conftest import Clips, LocalFilm, Studio
 
 from .measure import Shot, coded, rgb, shots
 
@@ -44,7 +43,7 @@ def chart(width: int, height: int) -> NDArray[np.uint8]:
 class Gallery:
     """One film of many short items, and the middle frame of each by name."""
 
-    film: Rendered | None
+    film: LocalFilm | None
     frames: Mapping[str, Shot]
 
     def __getitem__(self, name: str) -> Shot:

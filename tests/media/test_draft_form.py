@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import av
 import pytest
@@ -12,8 +12,7 @@ from PIL import Image
 
 from reelyard.domain.errors import JobRejected
 from reelyard.services.job_file import parse_job
-from reelyard.services.render_job import Rendered
-from tests.conftest import Clips, Studio
+from tests.conftest import Clips, LocalFilm, Studio
 
 from .measure import (
     FRAME_SAMPLES,
@@ -31,12 +30,12 @@ from .test_overlay import ink, logo, plain
 
 def draft(
     studio: Studio, *items: dict[str, Any], frames: int | None = None, **job: Any
-) -> Rendered:
+) -> LocalFilm:
     """A draft of these items that shows at most so many frames of each."""
     document = {"channel_name": "Tests", "items": list(items), **job}
     renderer = studio.reelyard(data_dir=studio.folder / "data").draft_renderer(frames)
     parsed = parse_job(json.loads(json.dumps(document, default=str)), studio.folder)
-    return renderer(parsed, studio.folder / "draft.mp4")
+    return cast(LocalFilm, renderer(parsed, studio.folder / "draft.mp4"))
 
 
 def flash_clip(clips: Clips, rate: str = "25") -> Path:

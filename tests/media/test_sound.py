@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from reelyard.services.render_job import Rendered
-from tests.conftest import Clips, Studio
+from tests.conftest import Clips, LocalFilm, Studio
 
 from .measure import FRAME_SAMPLES, SAMPLE_RATE, Floats, decibels, pitch, sound_of
 
@@ -36,7 +35,7 @@ def item(path: Path, **trim: float) -> dict[str, object]:
     return {"item_type": "video", "path": path, **trim}
 
 
-def parts(film: Rendered) -> list[Floats]:
+def parts(film: LocalFilm) -> list[Floats]:
     """The film's sound, item by item."""
     samples = sound_of(film.output)
     assert samples.shape == (2, film.plan.frames * FRAME_SAMPLES)

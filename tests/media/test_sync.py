@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from reelyard.services.render_job import Rendered
-from tests.conftest import Clips, Studio
+from tests.conftest import Clips, LocalFilm, Studio
 
 from .measure import (
     FRAME_SAMPLES,
@@ -105,7 +104,7 @@ def vfr_clip(clips: Clips) -> tuple[Path, float]:
     return path, 0.4
 
 
-def assert_in_step(film: Rendered, moments: dict[int, float]) -> None:
+def assert_in_step(film: LocalFilm, moments: dict[int, float]) -> None:
     """Each item in ``moments`` flashes and beeps then (seconds into it), together; no other does."""
     light, samples = brightness(film.output), sound_of(film.output)
     assert light.size == film.plan.frames

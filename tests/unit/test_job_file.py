@@ -184,7 +184,7 @@ def test_a_wrong_field_of_a_job_is_named(fields: dict[str, object], code: str, f
         ({**CLIP, "path": "file:///a%00b"}, "bad_path", "path"),
         ({**CLIP, "path": "https://example.org/a.mp4"}, "not_a_file", "path"),
         ({**CLIP, "logo_path": "smb://server/logo.png"}, "bad_path", "logo_path"),
-            ({**CLIP, "logo_path": "https://server/a/logo.png"}, "not_a_file", "logo_path"),
+        ({**CLIP, "logo_path": "https://server/a/logo.png"}, "not_a_file", "logo_path"),
         ({**CLIP, "video_id": "abc"}, "two_sources", "video_id"),
         ({**CLIP, "duration": 4}, "image_only", "duration"),
         ({**IMAGE, "duration": 0}, "greater_than", "duration"),

@@ -11,6 +11,7 @@ from reelyard.domain.plan import Font, Plan
 from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.fonts import Face
 from reelyard.engine.planner import Gathered, Workshop, make_plan
+from reelyard.files.publishing import local
 from reelyard.services.job_file import parse_job
 from reelyard.services.script import as_script
 from tests.conftest import Clips, Studio
@@ -109,4 +110,4 @@ def test_a_script_makes_the_very_bytes_that_a_render_makes(clips: Clips, studio:
     )
     assert done.returncode == 0, done.stderr.decode("utf-8", "replace")[-2000:]
     film = studio.folder / "reelyard-work" / "film.mp4"
-    assert film.read_bytes() == rendered.output.read_bytes()
+    assert film.read_bytes() == local(rendered.output).read_bytes()

@@ -164,7 +164,7 @@ class Links:
         try:
             return Link(self._account)
         except PermissionError as error:
-            self._refusal = error.strerror
+            self._refusal = error.strerror or str(error)
             self._refused_until = time.monotonic() + _REFUSED_SECONDS
             raise
 
