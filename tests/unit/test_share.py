@@ -77,6 +77,25 @@ def test_what_is_mounted_nowhere_is_reached_directly() -> None:
     assert Direct(CLIPS, "05/a.mp4").name == "s3://clips/2026/05/a.mp4"
 
 
+def test_a_files_own_address_is_no_name_on_a_share() -> None:
+    assert parse("file:///mnt/videos/a.mp4") is None
+    assert parse("Z:/a.mp4") == Name("Z:", "a.mp4")
+    assert Name("Z:", "a.mp4").protocol == ""
+    assert [str(parse("//media/videos")), str(parse("s3://clips"))] == [
+        "//media/videos",
+        "s3://clips",
+    ]
+
+
+def test_the_folders_of_mounted_shares_are_told() -> None:
+    assert list(TABLE.folders) == ["/mnt/videos", "/raw"]
+
+
+def test_a_path_that_no_name_can_say_stays_a_path() -> None:
+    for path in ("/mnt/videos/../other/a.mp4", "/mnt/videos/a\\b.mp4"):
+        assert TABLE.canonical(path) == path
+
+
 @pytest.mark.parametrize("name", ["//other/share/a.mp4", "s3://clips/2025/a.mp4", r"Y:\a.mp4"])
 def test_a_share_that_is_not_in_the_table_is_unknown(name: str) -> None:
     with pytest.raises(ShareUnknown, match="no share that this machine knows"):
