@@ -134,6 +134,7 @@ def test_windows_is_not_led_to_servers_that_the_table_does_not_name() -> None:
         ("smb://media:1445/videos/a.mp4", "port"),
         ("s3://key@clips/a.mp4", "user's name"),
         ("s3:///a.mp4", "no bucket"),
+        ("gopher://media:70/a.mp4", "port"),
         ("//media/videos/a\0.mp4", "zero byte"),
     ],
 )

@@ -64,8 +64,8 @@ def _address(protocol: str, rest: str) -> Name | None:
     if protocol in _SMB:
         return _share(unquote(rest), "")
     bucket, _, path = rest.partition("/")
-    if not bucket or "@" in bucket:
-        raise NameInvalid("names no bucket" if not bucket else "holds a user's name")
+    if not bucket or "@" in bucket or ":" in bucket:
+        raise NameInvalid("holds a user's name or a port" if bucket else "names no bucket")
     return Name(f"{protocol}://{bucket}", _clean(path, ""))
 
 
