@@ -259,7 +259,8 @@ def test_a_file_that_was_open_before_a_fork_is_not_read_in_it(room: Room) -> Non
 
 
 def test_the_password_is_nowhere_to_be_seen(room: Room, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    for name in (None, "smbprotocol", "spnego"):
+        caplog.set_level(logging.DEBUG, name)
     seen = []
     for password in (room.server.password, "s0me wrong one"):
         smb = room.client(password=password)
@@ -272,8 +273,17 @@ def test_the_password_is_nowhere_to_be_seen(room: Room, caplog: pytest.LogCaptur
         seen.append(str(caught.value))
     everything = "\n".join([*seen, caplog.text])
     assert "nobody" in everything
+    assert "SMB2_SESSION_SETUP" in caplog.text  # that was logged as well
     assert room.server.password not in everything
     assert "s0me wrong one" not in everything
+
+
+def test_a_log_is_not_filled_with_every_message(
+    room: Room, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    assert room.client().isdir("/media")
+    assert not [one for one in caplog.records if one.name.startswith(("smb", "spnego"))]
 
 
 def test_clients_are_not_shared_by_those_who_ask_in_the_same_words(room: Room) -> None:

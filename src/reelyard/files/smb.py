@@ -10,6 +10,7 @@ What changes something is not: nobody knows whether the first try did it.
 from __future__ import annotations
 
 import errno
+import logging
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -50,6 +51,7 @@ class SmbFileSystem(AbstractFileSystem):  # type: ignore[misc]
             encrypt=encrypt, answer_seconds=answer_seconds,
         )  # fmt: skip
         self._links = Links(self._account)
+        _quieten()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._account!r})"
@@ -212,6 +214,14 @@ class SmbFileSystem(AbstractFileSystem):  # type: ignore[misc]
 
     def _named(self, path: str) -> str:
         return f"{self._account.server}{self._strip_protocol(path)}"
+
+
+def _quieten() -> None:
+    """smbprotocol tells of each message at INFO. Who wants that sets its level."""
+    for name in ("smbprotocol", "spnego"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.WARNING)
 
 
 def _possible(parts: Sequence[str]) -> bool:
