@@ -96,7 +96,7 @@ class _Both:
         one, other = (statistics.median(times) for times in zip(*pairs, strict=True))
         detail = f"{SIZE / one / 1e6:.0f} MB/s, {SIZE / other / 1e6:.0f} MB/s"
         if goal is None:
-            print(f"{name:<46} {ratio:7.3f}                ({detail})", flush=True)
+            print(f"{name:<44} {ratio:8.3f}                 ({detail})", flush=True)
         else:
             show(name, ratio, goal, detail)
 

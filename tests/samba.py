@@ -74,7 +74,8 @@ class SambaServer(Server):
         self._each_client(signal.SIGCONT)
 
     def stop(self) -> None:
-        """End it in order, with all its connections."""
+        """End it in order, with all its connections; one that is frozen would stay behind."""
+        self.thaw()
         self._end(signal.SIGTERM)
 
     def kill(self) -> None:
