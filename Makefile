@@ -29,8 +29,13 @@ lint: $(VENV)/.develops
 	$(BIN)/mypy --platform win32 --no-warn-unreachable --cache-dir .mypy_cache/win32 src
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.develops
+bench: $(VENV)/.develops rivals
 	$(BIN)/python -m bench
+
+# Ten minutes of film by everybody: about an hour on two cores, most of it MoviePy's.
+.PHONY: bench-rivals
+bench-rivals: $(VENV)/.develops rivals
+	$(BIN)/python -m bench --only rivals --minutes 10 --chart docs/images/rivals.svg
 
 bench-encoding: $(VENV)/.develops
 	$(BIN)/python -m bench.encoding
@@ -93,6 +98,23 @@ postgres-package:
 	$(AS_ROOT) mkdir -p $(dir $(no_cluster))
 	echo 'create_main_cluster = false' | $(AS_ROOT) tee $(no_cluster) >/dev/null
 	said=$$($(INSTALL) postgresql 2>&1) || { echo "$$said" >&2; exit 1; }
+
+# What films are made with otherwise, to compare with: MoviePy, in an environment of its own because it wants an older
+# Pillow, and MLT's melt.
+.PHONY: rivals melt-package
+rivals: $(VENV)/rivals/.made
+	@command -v melt >/dev/null || { $(HAS_APT) && $(MAKE) -s melt-package; } || \
+		echo "No melt here: the comparison goes without it." >&2
+
+$(VENV)/rivals/.made: bench/rivals.txt | $(VENV)/.runs
+	$(PYTHON) -m venv $(VENV)/rivals
+	$(VENV)/rivals/bin/python -m pip --disable-pip-version-check install --quiet --requirement bench/rivals.txt
+	@touch $@
+
+melt-package:
+	echo "Installing melt for the benchmarks ..."
+	$(AS_ROOT) apt-get update -qq
+	said=$$($(INSTALL) melt 2>&1) || { echo "$$said" >&2; exit 1; }
 
 chromium-package:
 	echo "Installing Chromium for the tests of the pages ..."

@@ -9,6 +9,11 @@
     k–l  the API over many jobs (``bench/api.py``)
     m–o  being watched by many (``bench/watch.py``)
     p–s  an SMB share, against ``smbclient`` (``bench/smb.py``)
+    t  a film of forty items against one graph, MoviePy and ``melt`` (``bench/rivals.py``)
+    u–v  a farm of up to eight workers that help each other (``bench/scaling.py``)
+    w–z  nothing is rendered twice: shared clips, a killed render, 400 items (``bench/sharing.py``)
+
+A part that fails says so, and the others go on; the exit code is 1 then.
 
 Ratios hold on a noisy machine; the seconds beside them are this run's only.
 """
@@ -21,6 +26,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,6 +43,9 @@ from .farm import farm
 from .material import short_items, twenty
 from .measure import Measured, measure
 from .one_graph import one_graph
+from .rivals import Rivals, rivals
+from .scaling import scaling
+from .sharing import sharing
 from .smb import smb
 from .watch import watched
 
@@ -114,24 +123,73 @@ def median(runs: int, one: Callable[[], float]) -> float:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(prog="bench")
-    arguments.add_argument("--runs", type=int, default=3, help="pairs for (a)")
+    arguments.add_argument("--runs", type=int, default=3, help="pairs for (a), (f), (m), (p)")
+    arguments.add_argument("--only", choices=tuple(_PARTS), action="append", help="one part of it")
     arguments.add_argument(
-        "--only", choices=("engine", "farm", "api", "watch", "smb"), help="one part of it"
+        "--minutes",
+        type=float,
+        help="of film, for rivals, scaling and sharing; otherwise each its own",
     )
+    arguments.add_argument("--chart", type=Path, help="where rivals draws its chart, an SVG")
     given = arguments.parse_args()
-    with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as name:
-        bench = Bench(Path(name))
-        if given.only in (None, "engine"):
-            speed(bench, given.runs)
-            memory(bench)
-        if given.only in (None, "farm"):
-            farm(bench.folder, bench.ffmpeg, given.runs)
-        if given.only in (None, "api"):
-            api(bench.folder / "api")
-        if given.only in (None, "watch"):
-            watched(bench.folder / "watch", bench.ffmpeg, given.runs)
-        if given.only in (None, "smb"):
-            smb(bench.folder / "smb", given.runs)
+    failed = []
+    for name in given.only or _PARTS:
+        with tempfile.TemporaryDirectory(prefix="reelyard-bench-") as folder:
+            try:
+                _PARTS[name](Bench(Path(folder)), given)
+            except (SystemExit, Exception) as failure:  # noqa: BLE001 - told, and the next one's turn
+                traceback.print_exc()
+                print(f"{name} FAILED: {failure}", flush=True)
+                failed.append(name)
+    sys.exit(bool(failed))
+
+
+def _engine(bench: Bench, given: argparse.Namespace) -> None:
+    speed(bench, given.runs)
+    memory(bench)
+
+
+def _farm(bench: Bench, given: argparse.Namespace) -> None:
+    farm(bench.folder, bench.ffmpeg, given.runs)
+
+
+def _api(bench: Bench, given: argparse.Namespace) -> None:
+    api(bench.folder / "api")
+
+
+def _watch(bench: Bench, given: argparse.Namespace) -> None:
+    watched(bench.folder / "watch", bench.ffmpeg, given.runs)
+
+
+def _smb(bench: Bench, given: argparse.Namespace) -> None:
+    smb(bench.folder / "smb", given.runs)
+
+
+def _rivals(bench: Bench, given: argparse.Namespace) -> None:
+    def render(job: Path) -> tuple[Measured, Path]:
+        return bench.reelyard_run(job, bench.fresh("cache")), bench.output(job)
+
+    rivals(Rivals(bench.folder / "rivals", bench.reelyard, render, given.minutes), given.chart)
+
+
+def _scaling(bench: Bench, given: argparse.Namespace) -> None:
+    scaling(bench.folder / "scaling", bench.ffmpeg, given.minutes)
+
+
+def _sharing(bench: Bench, given: argparse.Namespace) -> None:
+    sharing(bench.folder / "sharing", bench.ffmpeg, given.minutes)
+
+
+_PARTS: dict[str, Callable[[Bench, argparse.Namespace], None]] = {
+    "engine": _engine,
+    "farm": _farm,
+    "api": _api,
+    "watch": _watch,
+    "smb": _smb,
+    "rivals": _rivals,
+    "scaling": _scaling,
+    "sharing": _sharing,
+}
 
 
 def speed(bench: Bench, runs: int) -> None:

@@ -20,6 +20,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 from typing import Any
 
 LIBRARIES = (
@@ -95,6 +96,7 @@ def become(request: dict[str, Any], streams: list[int]) -> None:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environ"])
+    tempfile.tempdir = None  # a library may have asked where it is
     sys.argv = ["reelyard", *request["arguments"]]
     own = {
         "stdin": os.fdopen(0, encoding="utf-8", closefd=False),

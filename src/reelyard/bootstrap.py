@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from reelyard.domain.errors import SettingsInvalid
 from reelyard.domain.job import Job
 from reelyard.domain.output import OutputForm, draft_form, output_form
-from reelyard.domain.timeline import FRAME_RATE
+from reelyard.domain.timeline import FRAME_RATE, frames_in
 from reelyard.engine import encoders, fonts
 from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.planner import Workshop
@@ -171,6 +171,14 @@ class Reelyard:
             return self.bring(job, check, say)
         return nullcontext(job)
 
+    def _brought_for_draft(
+        self, job: Job, check: Callable[[], None], say: Callable[[str], None]
+    ) -> AbstractContextManager[Job]:
+        """Drafts are made one at a time: none may keep the others waiting for its files."""
+        if any(item.video_id for item in job.items) or any(map(is_name, sources(job))):
+            return self.bring.for_draft(job, check, say)
+        return nullcontext(job)
+
     @cached_property
     def catalogue(self) -> Catalogue:
         """Where video ids are looked up; it says paths as every machine knows them."""
@@ -280,13 +288,18 @@ class Reelyard:
             cache=self.cache,
             logs=logs,
             username=local_username(),
-            at_once=self.at_once or self.settings.jobs or this_system().cores(),
+            at_once=self.segments_at_once,
             make_room=self._make_room,
             bring=self._brought,
             films=self.films,
             store=store,
             sessions=self.machine.sessions,
         )
+
+    @property
+    def segments_at_once(self) -> int:
+        """How many segments are rendered here at the same time."""
+        return self.at_once or self.settings.jobs or this_system().cores()
 
     @cached_property
     def drafts(self) -> Drafts:
@@ -300,7 +313,8 @@ class Reelyard:
     def draft_renderer(self, item_frames: int | None) -> RenderJob:
         """A renderer of drafts that show at most so many frames of an item."""
         workshop = partial(self.draft_workshop, item_frames=item_frames)
-        return self._renderer(self._planning(workshop), self.settings.data_dir / "drafts")
+        made = self._renderer(self._planning(workshop), self.settings.data_dir / "drafts")
+        return replace(made, bring=self._brought_for_draft)
 
     def try_out(self) -> None:
         """Render a second of film as a job does, beside the cache. Raises ReelyardError."""
@@ -313,6 +327,10 @@ class Reelyard:
         trial(self.settings.cache_dir / "work", beside)
 
     def workshop(self, job: Job) -> Workshop:
+        """What a job is planned for, by whoever plans it: the server that checks it and every machine that works on it."""
+        if job.excerpt.is_draft:
+            seconds = job.excerpt.item_seconds
+            return self.draft_workshop(job, None if seconds is None else frames_in(seconds))
         form = output_form(enable_4k=job.enable_4k)
         encoder = self.machine.working_encoder(form)
         shop = self._workshop(job, encoder, form)
@@ -328,7 +346,7 @@ class Reelyard:
 
     def draft_workshop(self, job: Job, item_frames: int | None) -> Workshop:
         """What a draft is planned for. libx264 in any case: the server may have no graphics card, and
-        so small a picture needs none."""
+        so small a picture needs none. All machines that help with a draft write the same bytes."""
         form = draft_form(output_form(enable_4k=job.enable_4k))
         shop = self._workshop(job, self.machine.proven(encoders.X264), form)
         return replace(shop, form=form, item_frames=item_frames)

@@ -286,7 +286,7 @@ def test_the_report_says_what_was_made_of_what(
     assert (measured["samples"], measured["channels"]) == (81 * 1600, 2)
     assert (measured["profile"], measured["level"]) == ("Main", "4.1")
     assert -70 < report["loudness"]["integrated"] < 0 and report["loudness"]["true_peak"] <= -1
-    assert report["cache"] == {"taken": 0, "rendered": event["rendered"]}
+    assert report["cache"] == {"taken": 0, "rendered": event["rendered"], "by_helpers": 0}
     again = cli("render", job, "-o", output, "--json", "--encoder", "libx264")
     assert json.loads(again.stdout.splitlines()[-1])["rendered"] == 0
 
@@ -382,3 +382,49 @@ def test_fewer_bits_than_allowed_are_no_warning(
     assert "warning" not in done.stdout
     report = json.loads((tmp_path / "film.report.json").read_text())
     assert report["warnings"] == [] and len(report["remarks"]) == 2
+
+
+def test_a_draft_of_some_items_is_planned_rendered_and_submitted_alike(
+    cli: Cli, write_job: WriteJob, short: Path, tmp_path: Path
+) -> None:
+    """Options go before the file; each command says that it is not the whole film. Others' clips may not exist."""
+    clip = {"item_type": "video", "path": short}
+    job = write_job(clip, {**clip, "path": "/no/such.mp4"}, clip, clip, first_item=2)
+    wanted = ("--draft", "--item-seconds", "0.1", "--items", "3-4")
+    fields = {"draft": True, "item_seconds": 0.1, "first_item": 3, "last_item": 4}
+    said = "draft of 0.1 s of each item, items 3-4"
+    plan = json.loads(cli("plan", job, *wanted, "--json").stdout)
+    assert ([item["position"] for item in plan["items"]], plan["frames"]) == ([3, 4], 6)
+    assert plan["encoding"]["encoder"] == "libx264"
+    assert {name: plan[name] for name in fields} == fields
+    assert f"not the whole film: {said}" in cli("plan", job, *wanted).stdout
+    done = cli("render", job, *wanted, "-o", tmp_path / "draft.mp4", "--json")
+    *_, made = map(json.loads, done.stdout.splitlines())
+    assert {name: made[name] for name in fields} == fields
+    assert f"360p draft ({said})" in cli("render", job, *wanted, "-o", tmp_path / "d.mp4").stdout
+    farm = {**os.environ, "REELYARD_DATABASE_URL": f"sqlite:///{tmp_path / 'farm.db'}",
+            "REELYARD_REDIS_URL": "redis://127.0.0.1:1/0"}  # fmt: skip
+    submitted = json.loads(cli("submit", job, *wanted, "--json", env=farm).stdout)
+    state = json.loads(cli("status", submitted["job_id"], "--json", env=farm).stdout)
+    assert {name: state[name] for name in fields} == fields
+    assert f"of film ({said}) in default_queue" in cli("status", state["job_id"], env=farm).stdout
+    assert said in cli("status", "--once", env={**farm, "COLUMNS": "200"}).stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--items", "2-9"], "last_item: is 9, and the items are 1 to 2"),
+        (["--items", "2-1"], "last_item: is 1, which comes before first_item, 2"),
+        (["--items", "two"], "--items two names no items"),
+        (["--item-seconds", "2"], "item_seconds: is for drafts"),
+        (["--draft", "--item-seconds", "0"], "item_seconds"),
+    ],
+)
+def test_what_makes_no_sense_of_a_film_is_refused(
+    cli: Cli, write_job: WriteJob, short: Path, options: list[str], says: str
+) -> None:
+    clip = {"item_type": "video", "path": short}
+    done = cli("plan", write_job(clip, clip), *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr

@@ -137,6 +137,25 @@ def test_no_more_is_read_than_is_taken(ann: Wire, film: str, files: FrailServer)
     assert max(read) <= 1 << 20
 
 
+@pytest.mark.parametrize("wanted", [None, "bytes=5-9"])
+def test_who_asks_for_the_head_alone_has_nothing_read(
+    ann: Wire, film: str, files: FrailServer, wanted: str | None
+) -> None:
+    """It says what the whole answer would be."""
+    read: list[int] = []
+    files.told = read.append
+    headers = {"range": wanted} if wanted else {}
+    answer, whole = ann("HEAD", film, headers=headers), ann("GET", film, headers=headers, most=1)
+    files.told = lambda _: None
+    assert (answer.status, answer.body) == (whole.status, b"")
+    assert dict(answer.headers) == dict(whole.headers)
+    read.clear()
+    files.told = read.append
+    ann("HEAD", film, headers=headers)
+    files.told = lambda _: None
+    assert read == []
+
+
 @pytest.mark.parametrize(("kind", "media_type"), [
     ("contact-sheet", "image/jpeg"), ("chapters", "text/plain"), ("report", "application/json"),
 ])  # fmt: skip

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from reelyard.domain.farm import SegmentRow
 from tests.api.house import HOOK, House
 from tests.api.wire import Answer, Wire
+from tests.store.conftest import TERMS, finished, segment
 
 JOBS = "/api/v1/jobs"
 
@@ -172,3 +174,76 @@ def test_metadata_that_no_database_holds_is_an_answer_and_no_accident(
     if answer.status == 201:
         assert ann("GET", answer.headers["location"]).status == 200
         assert ann("GET", JOBS).status == 200
+
+
+def test_a_draft_of_some_items_is_submitted_and_seen(ann: Wire, house: House) -> None:
+    """What is not in the range is known and not looked at. A job that says nothing is the whole film."""
+    clip = {"item_type": "video", "path": str(house.media / "clip.mp4")}
+    items = [{**clip, "path": "/no/such/clip.mp4"}, clip, clip]
+    wanted = {"draft": True, "item_seconds": 0.1, "first_item": 2, "last_item": 3}
+    document = house.document(items=items, **wanted, enable_4k=True)
+    checked = ann("POST", f"{JOBS}/preflight", document).json()
+    assert (checked["ok"], checked["queue_name"]) == (True, "default_queue")
+    assert set(checked["item_durations"]) == {"2", "3"}
+    told = submit(ann, document).json()
+    assert told["queue_name"] == "default_queue"
+    job = ann("GET", f"{JOBS}/{told['job_id']}").json()
+    assert {name: job[name] for name in wanted} == wanted
+    assert (job["item_count"], len(job["items"]), job["duration"]) == (2, 3, checked["duration"])
+    again = ann("GET", f"{JOBS}/{told['job_id']}/document").json()
+    assert {name: again[name] for name in wanted} == wanted
+    whole = ann("GET", f"{JOBS}/{submit(ann, house.document()).json()['job_id']}").json()
+    assert [whole[name] for name in wanted] == [False, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"first_item": 2}, "first_item"),
+        ({"last_item": 2}, "last_item"),
+        ({"item_seconds": 2}, "item_seconds"),
+        ({"draft": "perhaps"}, "draft"),
+    ],
+)
+def test_what_is_wrong_with_a_range_is_said_at_once(
+    ann: Wire, house: House, fields: dict[str, Any], field: str
+) -> None:
+    before = house.state()
+    answer = submit(ann, house.document(**fields))
+    assert answer.status == 422
+    assert [one["field"] for one in answer.problem["problems"]] == [field]
+    assert house.state() == before
+
+
+def test_a_draft_under_the_key_of_its_film_is_refused(ann: Wire, house: House) -> None:
+    assert submit(ann, house.document(), "film 1").status == 201
+    assert submit(ann, house.document(draft=True), "film 1").status == 409
+
+
+def test_who_helps_with_a_job_is_seen_while_it_runs_and_who_made_what_afterwards(
+    house: House, ann: Wire
+) -> None:
+    lease = house.lease()
+    house.books.hire("pc2", queues=())  # other tests' jobs wait
+    one, other = segment(0, 100), segment(1, 300)
+    assert house.books.offers.offer(lease, TERMS, [one, other])
+    longest, shorter = house.books.help("pc2"), house.books.help("pc2")
+    assert house.books.offers.done(longest)
+    house.books.offers.beat("pc2", {shorter: 25})
+    job = ann("GET", f"{JOBS}/{lease.job_id}").json()
+    making = [{"position": 1, "part": 0, "frames": 100, "done": 0.25}]
+    assert job["helpers"] == [
+        {"worker_id": "pc2", "segments": 1, "frames": 300, "making": making}
+    ]  # fmt: skip
+    [helper] = [one for one in ann("GET", "/api/v1/workers").json() if one["worker_id"] == "pc2"]
+    assert (helper["helps"], helper["job_id"]) == (lease.job_id, None)
+    assert helper["helped_job"]["job_id"] == lease.job_id
+    [hidden] = [
+        one for one in house.of("ben")("GET", "/api/v1/workers").json() if one["worker_id"] == "pc2"
+    ]
+    assert (hidden["helps"], hidden["helped_job"]) == (None, None)
+    rows = (SegmentRow(1, 0, one.key, 100, False), SegmentRow(2, 0, other.key, 300, False, "pc2"))
+    assert house.books.leases.complete(lease, finished(segments=rows))
+    job = ann("GET", f"{JOBS}/{lease.job_id}").json()
+    assert [made["worker_id"] for made in job["segments"]] == ["pc1", "pc2"]
+    assert job["helpers"] == []

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import errno
 import random
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from reelyard.domain.errors import Cancelled
+from reelyard.domain.errors import Cancelled, DatabaseUnavailable
 from reelyard.domain.share import Share, ShareTable
 from reelyard.files.connections import Connection, Connections
 from reelyard.files.distant import DistantPath, PlaceFailed
 from reelyard.files.guarded import Guarded
-from reelyard.files.publishing import Place, Staging, remove_stagings, withdraw
+from reelyard.files.publishing import Place, Staging, local, remove_stagings, withdraw
 from reelyard.services.films import Films
 from reelyard.services.outputs import targets
 from tests.files.conftest import room_on
@@ -154,6 +155,48 @@ def test_a_published_film_is_taken_back_only_if_its_job_is_over(out: Place, tmp_
     assert shown(out) == ["film.report.json"]
 
 
+def test_a_published_film_stays_where_nobody_can_tell_whether_its_job_is_over(
+    out: Place, tmp_path: Path
+) -> None:
+    """The database goes away between the two looks: the film may be one of a job that was queued again."""
+    film = film_in(out)
+    stage(film, "000001", tmp_path, b"film").reveal()
+
+    def away() -> bool:
+        raise DatabaseUnavailable("the database can't be reached")
+
+    aside = Staging(film, "000001-over")
+    with pytest.raises(DatabaseUnavailable):
+        withdraw(film, aside, away)
+    aside.discard()
+    assert content(film) == b"film"
+
+
+def test_who_is_showing_its_files_just_now_is_turned_away_as_well(tmp_path: Path) -> None:
+    """Files that go while their folder is removed don't keep the rest of it from being removed."""
+    film = tmp_path / "out" / "film.mp4"
+    for number in range(60):
+        staging = Staging(film, "000001")
+        places = [staging.place(f".{name}.json") for name in range(30)]
+        for place in (*places, staging.place(".mp4")):
+            local(place).write_bytes(b"old")
+        ready = threading.Barrier(2)
+
+        def show(places: list[Place] = places, ready: threading.Barrier = ready) -> None:
+            ready.wait(30)
+            for place in places:
+                with suppress(FileNotFoundError):
+                    place.replace(film.with_name(place.name))
+
+        publisher = threading.Thread(target=show)
+        publisher.start()
+        ready.wait(30)
+        assert remove_stagings(film, "000002")
+        publisher.join()
+        assert not staging.folder.exists(), f"round {number}"
+        assert not film.exists()
+
+
 def test_an_upload_is_broken_off_between_two_pieces_and_leaves_nothing(
     away: Place, tmp_path: Path, s3: S3Server
 ) -> None:
@@ -264,6 +307,26 @@ def test_a_store_gives_a_later_owners_job_its_film_back(tmp_path: Path) -> None:
     assert content(film) == b"film"
     aside.discard()
     assert files.names() == [f"{SHARE}/out/film.mp4", f"{SHARE}/out/film.report.json"]
+
+
+def test_a_store_gets_a_film_back_where_nobody_can_tell_any_more(tmp_path: Path) -> None:
+    """It was over, then deleted, then the database went away."""
+    files = FrailStore()
+    film = frail(files) / "film.mp4"
+    stage(film, "000001", tmp_path, b"film").reveal()
+    looks: list[bool] = []
+
+    def is_over() -> bool:
+        looks.append(True)
+        if len(looks) > 1:
+            raise DatabaseUnavailable("the database can't be reached")
+        return True
+
+    aside = Staging(film, "000001-over")
+    with pytest.raises(DatabaseUnavailable):
+        withdraw(film, aside, is_over)
+    aside.discard()
+    assert content(film) == b"film"
 
 
 def test_a_film_is_read_from_anywhere_as_far_as_is_wanted() -> None:

@@ -12,7 +12,7 @@ from PIL import Image
 from reelyard.domain.errors import JobRejected
 from reelyard.engine.sheet import Thumb, contact_sheet
 from reelyard.files.job_log import safe_name
-from reelyard.services.pieces import PICTURE_SUFFIX
+from reelyard.services.made import PICTURE_SUFFIX
 from tests.conftest import Clips, Studio
 
 from .measure import shots

@@ -29,6 +29,7 @@ from reelyard.files.job_log import JobLog
 from reelyard.files.places import Places, Source
 from reelyard.files.publishing import Place
 from reelyard.services.fetch import Fetch
+from reelyard.services.help import NO_HELP, Help
 from reelyard.services.job_file import parse_job
 from reelyard.services.output_folder import OutputFolder
 from reelyard.services.progress import Progress, Watcher
@@ -78,6 +79,7 @@ class Watched(RenderJob):
         watcher: Watcher | None,
         stop: StopSignal,
         publication: Publication | None = None,
+        help_: Help = NO_HELP,
     ) -> Rendered:
         seen: list[str] = []
 
@@ -95,7 +97,7 @@ class Watched(RenderJob):
 
         assert publication is not None
         permitted = Publication(publication.token, permit)
-        return super().render(job, output, log, watch, stop, permitted)
+        return super().render(job, output, log, watch, stop, permitted, help_)
 
 
 class Share(LocalFileSystem):  # type: ignore[misc]
@@ -307,6 +309,10 @@ class Siding:
         return sorted(self.out.rglob("*"))
 
     def close(self) -> None:
+        """Waits for what a sweep began beside it: it uses the database."""
+        for thread in threading.enumerate():
+            if thread.name == "clean up":
+                thread.join(PATIENCE)
         self.farm.reelyard.database.close()
 
 

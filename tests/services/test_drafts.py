@@ -32,6 +32,7 @@ from reelyard.engine.ffmpeg import StopSignal
 from reelyard.files.job_log import JobLog
 from reelyard.files.publishing import Place
 from reelyard.services.drafts import Draft, Drafts, DraftStatus, Keeping
+from reelyard.services.help import NO_HELP, Help
 from reelyard.services.job_file import parse_job
 from reelyard.services.progress import Watcher
 from reelyard.services.render_job import Publication, Rendered, RenderJob
@@ -61,9 +62,10 @@ class Renders(RenderJob):
         watcher: Watcher | None,
         stop: StopSignal,
         publication: Publication | None = None,
+        help_: Help = NO_HELP,
     ) -> Rendered:
         self.first(stop)
-        return super().render(job, output, log, watcher, stop, publication)
+        return super().render(job, output, log, watcher, stop, publication, help_)
 
 
 @dataclass(frozen=True)

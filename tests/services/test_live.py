@@ -62,6 +62,7 @@ class Script:
 
     lines: list[Numbered] = field(default_factory=list)
     states: list[JobState] = field(default_factory=list)
+    helped: dict[str, dict[str, int]] = field(default_factory=dict)
     in_order: bool = True
     looks: int = 0
     failures: int = 0
@@ -81,6 +82,9 @@ class Script:
             self.failures -= 1
             raise DatabaseUnavailable("gone")
         return list(self.states)
+
+    def helpers(self) -> dict[str, dict[str, int]]:
+        return {job_id: dict(made) for job_id, made in self.helped.items()}
 
     def looked(self) -> None:
         """Two more looks have begun: whatever was there before has been told."""
@@ -157,6 +161,17 @@ def test_more_lines_than_one_look_takes_are_told_all() -> None:
             wait_for(lambda heard=heard: len(heard) >= 1300, "all lines")  # type: ignore[misc]
             assert numbers(heard) == list(range(1, 1301))
             assert [one.number for one in missed(live, 0, BOSS)] == list(range(1, 1301))
+
+
+def test_who_helps_with_a_job_is_told_when_it_changes() -> None:
+    """A helper comes, finishes a segment, and is not told of again until something changes."""
+    script = Script(states=[running(1.0)])
+    with watched(script) as (_, heard):
+        for made in ({}, {"b": 0}, {"b": 1, "c": 0}, {"b": 1, "c": 0}):
+            script.helped = {script.states[0].job_id: made}
+            script.looked()
+        helpers = [one.data["helpers"] for one in heard]
+        assert helpers == [{}, {"b": 0}, {"b": 1, "c": 0}]
 
 
 def test_progress_is_told_when_it_changes_and_of_a_new_turn_again() -> None:

@@ -23,7 +23,7 @@ from reelyard.store.database import Database
 from reelyard.store.figures import Books as FigureBooks
 from reelyard.store.search import Search
 from reelyard.store.templates import Templates
-from tests.store.conftest import Books, finished
+from tests.store.conftest import TERMS, Books, finished, segment
 
 
 @pytest.fixture
@@ -67,6 +67,21 @@ def test_everybody_sees_workers_and_only_whose_job_it_is_what_they_are_at(books:
     for name in ("nobody", "", "\0", "\ud800"):
         with pytest.raises(WorkerUnknown):
             desk.get(ann, name)
+
+
+def test_whom_a_worker_helps_is_shown_to_who_may_see_the_job(books: Books) -> None:
+    ann, ben = who(books, "ann"), who(books, "ben")
+    desk = WorkerDesk(books.workers, books.jobs)
+    books.hire("pc1", "pc2")
+    lease = books.take("pc1", of(books, ann).submit())
+    assert books.offers.offer(lease, TERMS, [segment(0)])
+    books.help("pc2")
+    for one, shown in ((ann, lease.job_id), (ben, None)):
+        view = desk.get(one, "pc2")
+        assert (view.worker.helps, view.job) == (lease.job_id, None)
+        assert (view.helped and view.helped.job_id) == shown
+    books.jobs.cancel(lease.job_id)
+    assert desk.get(ann, "pc2").helped is None, "the job is over"
 
 
 def test_managers_give_orders_and_forget_who_is_gone(books: Books) -> None:

@@ -17,7 +17,7 @@ import pytest
 from reelyard.files.job_log import JobLog
 from reelyard.files.segment_cache import SegmentCache
 from reelyard.services.doctor import Verdict, store_finding
-from reelyard.services.pieces import PICTURE_SUFFIX
+from reelyard.services.made import PICTURE_SUFFIX
 from reelyard.services.progress import Progress, Stage
 from reelyard.services.render_job import Rendered
 from reelyard.services.segments import Segments

@@ -24,6 +24,7 @@ from reelyard.services.desk import JobDesk
 from reelyard.services.doctor import Verdict
 from reelyard.services.films import Films
 from reelyard.services.output_folder import OutputFolder
+from reelyard.services.outputs import check_output
 from reelyard.store.search import Search
 from tests.s3_server import S3Server
 from tests.samba import SambaServer
@@ -367,3 +368,20 @@ def test_a_mounted_shares_films_have_the_shares_name(
         unknown.file(siding.tester, job_id, "output")
     elsewhere.remove(siding.tester, job_id, with_film=True)
     assert siding.films() == []
+
+
+def test_a_source_that_has_its_shares_name_is_not_written_over(
+    open_siding: Opens, tmp_path: Path, clip: Path
+) -> None:
+    """The film's path and the clip's name are the same file, by two names."""
+    here = tmp_path / "mnt"
+    here.mkdir()
+    siding = open_siding("//nas/films", here, {"name": "//nas/films", "folder": here})
+    source = Path(shutil.copy(clip, here / "clip.mp4"))
+    job = siding.job({"item_type": "video", "path": "//nas/films/clip.mp4"})
+    with pytest.raises(OutputUnusable, match="one of its sources"):
+        siding.farm.reelyard.render_job(job, source)
+    brought = replace(job, items=(replace(job.items[0], path=str(clip), origin=str(source)),))
+    with pytest.raises(OutputUnusable, match="one of its sources"):
+        check_output(source, brought, films=siding.farm.reelyard.films)
+    assert source.read_bytes() == clip.read_bytes()

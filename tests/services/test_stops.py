@@ -270,7 +270,11 @@ def test_a_retry_renders_only_what_is_missing_and_its_bytes_are_the_same(
         [False],
         [True],
     ]
-    assert report["cache"] == {"taken": 3, "rendered": 1}  # the film's sound is the third
+    assert report["cache"] == {
+        "taken": 3,
+        "rendered": 1,
+        "by_helpers": 0,
+    }  # the film's sound is the third
     assert [one.cached for one, _ in held.farm.jobs.segments(job_id)] == [True, False, True]
     assert sha256(held.output(job_id)) == sha256(held.output(wanted))
     assert (held.state(job_id).attempts, held.leftovers()) == (0, [])

@@ -27,11 +27,13 @@ from reelyard.domain.farm import (
     Submission,
     Worker,
 )
+from reelyard.domain.help import OfferedSegment, SegmentClaim, Terms
 from reelyard.domain.job import Item, ItemType, Job
 from reelyard.domain.routing import Queue
 from reelyard.store.clock import UtcTime
 from reelyard.store.database import Database
 from reelyard.store.duties import Duties
+from reelyard.store.help import Offers
 from reelyard.store.jobs import Jobs
 from reelyard.store.leases import Claim, Leases
 from reelyard.store.outbox import LocalResults, Outbox
@@ -50,6 +52,8 @@ ABLE = Capabilities(
 CLIP = Item(position=1, item_type=ItemType.VIDEO, path="/media/clip.mp4", named="clip.mp4")
 STILL = Item(position=2, item_type=ItemType.IMAGE, path="/media/still.png", named="still.png",
              duration=Fraction(41, 10))  # fmt: skip
+TERMS = Terms(ffmpeg=ABLE.ffmpeg, encoder="libx264", terms='{"form": "1080p"}',
+              meeting_places=("cache:one", "store:/\udcff"))  # fmt: skip
 PATIENCE = 60.0
 T = TypeVar("T")
 Rows = dict[str, list[tuple[Any, ...]]]
@@ -85,6 +89,11 @@ def finished(**changes: Any) -> Finished:
     return Finished(**{**known, **changes})
 
 
+def segment(number: int, frames: int = 150) -> OfferedSegment:
+    """One that an owner offers: the only one of its item."""
+    return OfferedSegment(key=f"{number:064x}", position=number + 1, part=0, frames=frames)
+
+
 @dataclass(frozen=True)
 class Books:
     """The whole store over one database."""
@@ -107,6 +116,10 @@ class Books:
     @cached_property
     def duties(self) -> Duties:
         return Duties(self.database, LEASE)
+
+    @cached_property
+    def offers(self) -> Offers:
+        return Offers(self.database, LEASE)
 
     @cached_property
     def outbox(self) -> Outbox:
@@ -150,6 +163,14 @@ class Books:
         found = self.leases.claim(worker, named, None)
         assert found is not None
         return found
+
+    def help(self, helper: str) -> SegmentClaim:
+        """Help with the job whose turn it is; there has to be something to make."""
+        invitation = self.offers.invitations(helper)[0]
+        self.offers.helps(helper, invitation.job_id)
+        claim = self.offers.claim(invitation, helper)
+        assert claim is not None
+        return claim
 
     def take(self, worker: str, job_id: str) -> Lease:
         """Claim this very job."""

@@ -433,3 +433,63 @@ def test_a_completed_job_says_where_its_film_is_and_how_long(books: Books) -> No
     assert (state.worker_id, state.error_message, state.stage) == ("a", None, "done")
     assert state.completed_at is not None
     assert abs(state.completed_at - datetime.now(UTC)) < timedelta(seconds=10)
+
+
+# A machine that is broken
+
+
+def _dead(books: Books, worker: str, job_id: str) -> None:
+    lease = books.take(worker, job_id)
+    assert books.leases.worker_failed(
+        lease, "the card is dead", longest_delay=LONGEST_DELAY, code="encoder_unavailable"
+    )
+    books.pass_time(LEASE, "workers")
+
+
+def test_dead_machines_do_not_fail_a_good_job(books: Books) -> None:
+    """Three tried it, and the job has lost none of its attempts; the next one makes it."""
+    books.hire("a", "b", "c", "d")
+    job_id = books.submit()
+    for name in "abc":
+        _dead(books, name, job_id)
+        state = books.state(job_id)
+        assert (state.status, state.attempts) == (JobStatus.QUEUED, 0)
+        assert state.waiting_for == "the card is dead"
+        assert books.worker(name).failures == 1
+        assert books.offered(name, job_id) is None  # others first
+    lease = books.take("d", job_id)
+    assert books.leases.complete(lease, finished())
+    attempts = books.jobs.attempts(job_id)
+    assert [one.outcome for one in attempts] == [AttemptOutcome.FAILED] * 3 + [
+        AttemptOutcome.COMPLETED
+    ]
+    assert attempts[0].figures == {"code": "encoder_unavailable"}
+
+
+def test_a_machine_that_fails_three_jobs_takes_no_more_of_them(books: Books) -> None:
+    books.hire("a", "b")
+    for priority in (1, 2, 3):
+        assert books.worker("a").takes_jobs
+        _dead(books, "a", books.submit(priority=priority))
+    assert "the card is dead" in (books.worker("a").quarantine or "")
+    assert books.worker("b").takes_jobs
+
+
+def test_where_every_machine_is_dead_a_job_waits_ever_longer_and_is_given_up(books: Books) -> None:
+    """It goes round among them; the limit of waiting ends it, and it says what it waited for."""
+    books.hire("a", "b")
+    job_id = books.submit()
+    begun = HOUR
+    while not books.duties.give_up(HOUR):
+        for name in "ab":
+            if claim := books.leases.claim(name, job_id, None):
+                assert books.leases.worker_failed(
+                    claim.lease, "the card is dead", longest_delay=LONGEST_DELAY
+                )
+        books.pass_time(LONGEST_DELAY, "workers")
+        begun -= LONGEST_DELAY
+        assert begun > -HOUR, "it has to end"
+    state = books.state(job_id)
+    assert (state.status, state.attempts) == (JobStatus.FAILED, 0)
+    assert state.error_message == "gave up waiting: the card is dead"
+    assert books.worker("a").failures == 1

@@ -30,7 +30,13 @@ def _put_off(books: Books, worker: str, job_id: str) -> None:
     books.pass_time(LEASE, "workers")
 
 
-BLAMES = {"failed": _fail, "lost": _lose, "unable": _put_off}
+def _dead(books: Books, worker: str, job_id: str) -> None:
+    lease = books.take(worker, job_id)
+    assert books.leases.worker_failed(lease, "the card is dead", longest_delay=300)
+    books.pass_time(LEASE, "workers")
+
+
+BLAMES = {"failed": _fail, "lost": _lose, "unable": _put_off, "dead": _dead}
 
 
 def test_what_a_claim_leaves_in_the_books(books: Books) -> None:

@@ -20,6 +20,9 @@ WRITES: dict[str, Callable[[Books, Lease], object]] = {
     "refuse": lambda books, lease: books.leases.refuse(lease, "broken clip"),
     "hand_back": lambda books, lease: books.leases.hand_back(lease, "told to stop"),
     "put_off": lambda books, lease: books.leases.put_off(lease, "no share", longest_delay=300),
+    "worker_failed": lambda books, lease: books.leases.worker_failed(
+        lease, "dead card", longest_delay=300
+    ),
     "attempt_failed": lambda books, lease: books.leases.attempt_failed(lease, "crashed"),
 }
 

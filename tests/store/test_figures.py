@@ -14,7 +14,7 @@ def test_an_empty_farm_has_figures_of_nothing(books: Books) -> None:
     assert (found.waiting, found.results, found.attempts) == ({}, {}, {})
     assert list(found.within) == [0] * len(BUCKETS)
     numbers = (found.completed, found.seconds_of_work, found.seconds_of_film, found.undelivered,
-               found.segments_cached, found.segments_rendered)  # fmt: skip
+               found.segments_cached, found.segments_rendered, found.segments_helped)  # fmt: skip
     assert set(numbers) == {0}
 
 
@@ -44,6 +44,22 @@ def test_everything_is_counted_once(books: Books) -> None:
     assert list(found.within) == sorted(found.within)
     assert (found.completed, found.seconds_of_work, found.seconds_of_film) == (3, 20_064.5, 30)
     assert (found.segments_cached, found.segments_rendered, found.undelivered) == (6, 9, 2)
+
+
+def test_segments_that_were_made_for_others_are_counted(books: Books) -> None:
+    """Not those that a cache had, whoever had rendered them."""
+    books.hire("a")
+    makers = (("a", False), (None, False), ("b", False), ("c", False), ("b", True))
+    segments = tuple(
+        SegmentRow(1, part, f"{part:064}", 30, cached, by)
+        for part, (by, cached) in enumerate(makers)
+    )
+    for _ in range(2):
+        lease = books.take("a", books.submit())
+        assert books.leases.complete(lease, finished(segments=segments))
+    assert books.leases.complete(books.take("a", books.submit()), finished())
+    found = FigureBooks(books.database).figures()
+    assert (found.segments_helped, found.segments_rendered) == (4, 9)
 
 
 def test_a_film_that_was_made_again_counts_its_segments_once(books: Books) -> None:

@@ -10,9 +10,11 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from reelyard.domain.excerpt import WHOLE, Excerpt
 from reelyard.domain.farm import Finished, Result
 from reelyard.domain.job import ItemType
 from reelyard.domain.lifecycle import JobStatus
+from reelyard.domain.routing import Queue
 from reelyard.store.outbox import Entry
 from reelyard.store.schema import metadata
 
@@ -217,3 +219,35 @@ def test_the_newest_results_are_listed_first(books: Books) -> None:
     newest = books.results.list()[0]
     age = datetime.now(UTC) - newest.timestamp
     assert timedelta(seconds=1) < age < timedelta(seconds=30)
+
+
+@pytest.mark.parametrize(
+    "excerpt", [Excerpt(is_draft=True), Excerpt(first_item=1), Excerpt(last_item=1), WHOLE], ids=str
+)
+def test_only_a_whole_film_is_a_compilation(books: Books, excerpt: Excerpt) -> None:
+    """A draft, or some of the items, ends like any job, and nothing of it is recorded; so does one that fails."""
+    books.hire("a")
+    lease = books.take("a", books.submit(job(CLIP, excerpt=excerpt)))
+    assert books.leases.complete(lease, finished())
+    failed = books.take("a", books.submit(job(CLIP, excerpt=excerpt)))
+    assert books.leases.refuse(failed, "clip 1 is broken")
+    assert books.state(lease.job_id).status is JobStatus.COMPLETED
+    assert books.state(failed.job_id).status is JobStatus.FAILED
+    assert len(_entries(books)) == (2 if excerpt.is_whole else 0)
+
+
+def test_a_draft_of_a_4k_film_is_expected_at_the_pace_of_a_small_one(books: Books) -> None:
+    for excerpt in (WHOLE, Excerpt(is_draft=True)):
+        books.submit(job(CLIP, enable_4k=True, excerpt=excerpt))
+    found = {one.queue: one.enable_4k for one in books.jobs.ahead()}
+    assert found == {Queue.UHD: True, Queue.DEFAULT: False}
+
+
+def test_a_job_that_is_queued_again_is_wanted_as_before(books: Books) -> None:
+    books.hire("a")
+    excerpt = Excerpt(is_draft=True, first_item=1)
+    job_id = books.submit(job(CLIP, excerpt=excerpt))
+    assert books.leases.refuse(books.take("a", job_id), "clip 1 is broken")
+    state = books.jobs.retry(job_id)
+    assert (state.excerpt, state.queue) == (excerpt, Queue.DEFAULT)
+    assert books.claim("a", job_id).job.excerpt == excerpt

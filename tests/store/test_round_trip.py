@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from reelyard.domain.excerpt import Excerpt
 from reelyard.domain.job import Item, ItemType, Job, OnBadItem
 from reelyard.domain.routing import queue_for
 
@@ -47,6 +48,17 @@ def items(draw: st.DrawFn, position: int) -> Item:
 
 
 @st.composite
+def excerpts(draw: st.DrawFn, positions: list[int]) -> Excerpt:
+    first, last = sorted(draw(st.lists(st.sampled_from(positions), min_size=2, max_size=2)))
+    return Excerpt(
+        is_draft=draw(st.booleans()),
+        item_seconds=draw(seconds),
+        first_item=draw(st.sampled_from([None, first])),
+        last_item=draw(st.sampled_from([None, last])),
+    )
+
+
+@st.composite
 def jobs(draw: st.DrawFn) -> Job:
     positions = sorted(draw(st.sets(st.integers(1, 10_000), min_size=1, max_size=3)))
     return job(
@@ -56,6 +68,7 @@ def jobs(draw: st.DrawFn) -> Job:
         on_bad_item=draw(st.sampled_from(OnBadItem)),
         loudness=draw(st.booleans()),
         chapters=draw(st.booleans()),
+        excerpt=draw(excerpts(positions)),
     )
 
 
@@ -68,7 +81,8 @@ def test_any_job_comes_back_as_it_was_stored(books: Books, asked: Job) -> None:
     assert books.jobs.job(asked.job_id) == asked
     state = books.state(asked.job_id)
     assert state.channel_name == asked.channel_name
-    assert (state.queue, state.items) == (queue_for(asked), len(asked.items))
+    assert (state.queue, state.items) == (queue_for(asked), len(asked.wanted.items))
+    assert state.excerpt == asked.excerpt
 
 
 @pytest.mark.parametrize("written", ["4.1", "0.1", "12.345", "86399.999", "1e-05"])

@@ -122,6 +122,7 @@ def test_the_payload_says_what_the_job_is_now(ann: Books, hooks: Webhooks) -> No
         "job": {
             "job_id": job_id, "status": "completed", "channel_name": r"Caf\udcff \x00é",
             "username": "unknown", "user_id": ANN, "queue": "4k_queue", "enable_4k": True,
+            "draft": False, "item_seconds": None, "first_item": None, "last_item": None,
             "created_at": state.created_at.isoformat(),
             "started_at": state.started_at.isoformat(),
             "completed_at": state.completed_at.isoformat(),

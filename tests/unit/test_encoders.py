@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reelyard.domain.errors import EncoderUnavailable, FFmpegFailed
+from reelyard.domain.errors import EncoderUnavailable, FFmpegFailed, GraphicsCardBusy
 from reelyard.domain.output import HD, UHD, OutputForm
 from reelyard.engine import encoders
 from reelyard.engine.encoders import encoding, find_encoder, video_options
@@ -134,6 +134,14 @@ def test_an_encoder_that_was_asked_for_is_not_replaced_by_another() -> None:
 def test_where_no_encoder_works_each_says_why() -> None:
     with pytest.raises(EncoderUnavailable, match=r"h264_nvenc does not.*libx264 does not"):
         find_encoder(PretendFFmpeg())
+
+
+def test_an_encoder_that_was_asked_for_and_is_only_busy_is_waited_for() -> None:
+    """It is not called broken: whoever has the job then waits for the card."""
+    full = ("OpenEncodeSessionEx failed: out of memory (10): (no details)",)
+    with pytest.raises(GraphicsCardBusy, match="no more encodes at once"):
+        find_encoder(PretendFFmpeg("libx264", tail=full), "h264_nvenc")
+    assert encoders.choose(PretendFFmpeg("libx264", tail=full)) == encoders.Choice("libx264", True)
 
 
 def test_a_test_encode_that_said_nothing_is_reported_by_its_exit_code() -> None:

@@ -316,6 +316,30 @@ def test_a_store_that_hangs_is_given_up_and_not_asked_again_for_a_while(
     assert time.monotonic() - begun < 0.5 and hanging.asked == 1
 
 
+class Odd(LocalFileSystem):  # type: ignore[misc]
+    """A share whose driver raises what is no error of the system."""
+
+    cachable = False
+
+    def get_file(self, rpath: str, lpath: str, **options: Any) -> None:
+        raise RuntimeError("the answer makes no sense")
+
+    def put_file(self, lpath: str, rpath: str, **options: Any) -> None:
+        raise ValueError("the answer makes no sense")
+
+
+def test_whatever_a_driver_raises_costs_no_job_anything(folder: Place, work: Path) -> None:
+    made = work / "a"
+    made.write_bytes(b"a")
+    for call in ("get", "put"):
+        store = SegmentStore(Odd, folder.root, PLENTY, name="the store")
+        if call == "get":
+            assert store.get(key_of("a"), SUFFIX, work / "b") is None
+        else:
+            assert not store.put(key_of("a"), SUFFIX, made, {})
+        assert "the answer makes no sense" in str(store.trouble)
+
+
 class Stopped(Exception):
     """Somebody stopped the job."""
 

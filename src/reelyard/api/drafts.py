@@ -10,7 +10,8 @@ from fastapi.responses import FileResponse
 from pydantic import Field
 
 from reelyard.domain.errors import RequestInvalid
-from reelyard.services.drafts import ITEM_SECONDS, LONGEST_ITEM_SECONDS, Draft
+from reelyard.domain.excerpt import LONGEST_ITEM_SECONDS
+from reelyard.services.drafts import ITEM_SECONDS, Draft
 
 from .errors import ProblemItem, item_of
 from .identity import TheOffice, Who

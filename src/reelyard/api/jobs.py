@@ -20,7 +20,7 @@ from reelyard.domain.webhook import Webhook
 from reelyard.services.job_views import Wanted
 from reelyard.services.office import Office
 
-from .aside import aside
+from .aside import aside, while_wanted
 from .identity import TheOffice, Who
 from .schemas import (
     CheckedOut,
@@ -54,7 +54,8 @@ _EMPTY = (
 
 @router.post("", status_code=201, openapi_extra=_DOCUMENT,
              responses={200: {"model": SubmittedOut, "description": "Submitted before under this key"}})  # fmt: skip
-def submit(
+async def submit(
+    request: Request,
     office: TheOffice,
     who: Who,
     response: Response,
@@ -74,7 +75,7 @@ def submit(
         webhook=_hook(office, extras.webhook, made) if extras.webhook else None,
         problems=problems,
     )
-    done = office.jobs.submit(who, job, wanted)
+    done = await while_wanted(request, lambda stop: office.jobs.submit(who, job, wanted, stop))
     response.status_code = 201 if done.is_new else 200
     response.headers["Location"] = f"/api/v1/jobs/{done.state.job_id}"
     given = extras.webhook.secret if extras.webhook else None
@@ -110,10 +111,13 @@ def _hook(
 
 
 @router.post("/preflight", openapi_extra=_DOCUMENT)
-def preflight(office: TheOffice, who: Who, document: Document) -> CheckedOut:
+async def preflight(
+    request: Request, office: TheOffice, who: Who, document: Document
+) -> CheckedOut:
     """What would become of a job: problems, warnings, length, size, queue, and when it could be done."""
     job, _, problems = _parted(document)
-    return CheckedOut.of(office.jobs.check(who, job, problems))
+    checked = await while_wanted(request, lambda stop: office.jobs.check(who, job, problems, stop))
+    return CheckedOut.of(checked)
 
 
 @router.get("")
@@ -159,7 +163,7 @@ def aware(at: datetime | None, field: str) -> datetime | None:
 
 @router.get("/{job_id}")
 def get_job(office: TheOffice, who: Who, job_id: str) -> JobDetailOut:
-    """A job with its items, segments, attempts and history."""
+    """A job with its items, segments, helpers, attempts and history."""
     return JobDetailOut.of_detail(office.jobs.detail(who, job_id))
 
 
@@ -213,7 +217,7 @@ def log(office: TheOffice, who: Who, job_id: str, name: LogName) -> FileResponse
 async def thumbnail(request: Request, office: TheOffice, who: Who, job_id: str) -> Response:
     """A picture of the job: of its first clip that has one, or an empty one where none has."""
     found = await aside(
-        request, lambda: office.library.job_thumbnail(who, office.jobs.asked(who, job_id))
+        request, lambda: office.library.job_thumbnail(who, office.jobs.asked(who, job_id).wanted)
     )
     if found is None:
         return Response(_EMPTY, media_type="image/svg+xml",
@@ -228,7 +232,7 @@ def _file(kind: FileKind) -> Callable[..., Awaitable[Response]]:
         if isinstance(found, Path):
             return sent(found, _TYPES[kind], name)
         version = await aside(request, lambda: office.jobs.version(found, kind))
-        return streamed(found, version, request.headers, _TYPES[kind], name)
+        return streamed(found, version, request, _TYPES[kind], name)
 
     return file
 

@@ -89,6 +89,8 @@ class _Farm(Collector):
         segments.add_metric(["hit"], figures.segments_cached)
         segments.add_metric(["miss"], figures.segments_rendered)
         yield segments
+        yield GaugeMetricFamily("reelyard_segments_helped", "Of those, made for another worker's job",
+                                figures.segments_helped)  # fmt: skip
 
     def _crew(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("reelyard_worker_up", "Whether a worker is heard of",

@@ -16,6 +16,7 @@ from reelyard.domain.routing import Queue
 from reelyard.domain.webhook import WebhookEvent
 from reelyard.services.job_file import ItemDocument, JobDocument
 from reelyard.services.job_views import Checked, JobDetail
+from reelyard.services.making import Maker
 from reelyard.services.submit import Submitted
 
 from .errors import ProblemItem, item_of
@@ -89,6 +90,10 @@ class JobOut(BaseModel):
     username: Text
     channel_name: Text
     enable_4k: bool
+    draft: bool
+    item_seconds: float | None
+    first_item: int | None
+    last_item: int | None
     status: JobStatus
     queue_name: Queue
     priority: int
@@ -115,7 +120,7 @@ class JobOut(BaseModel):
     @classmethod
     def of(cls, state: JobState) -> JobOut:
         same = {name: getattr(state, name) for name in cls.model_fields if hasattr(state, name)}
-        return cls(**{**same, "queue_name": state.queue, "item_count": state.items,
+        return cls(**{**same, **state.excerpt.fields, "queue_name": state.queue, "item_count": state.items,
                       "duration": state.frames / 30, "warnings": list(state.warnings)})  # fmt: skip
 
 
@@ -195,6 +200,33 @@ class SegmentOut(BaseModel):
     worker_id: str
 
 
+class MakingOut(BaseModel):
+    """A segment that a worker is at; ``done`` is the share of it that is made."""
+
+    position: int
+    part: int
+    frames: int
+    done: float
+
+
+class HelperOut(BaseModel):
+    """A worker that makes segments of another one's job: how many it has made, and what it is at."""
+
+    worker_id: str
+    segments: int
+    frames: int
+    making: list[MakingOut]
+
+    @classmethod
+    def of(cls, one: Maker) -> HelperOut:
+        now = [
+            MakingOut(position=piece.position, part=piece.part, frames=piece.frames,
+                      done=round(piece.done / piece.frames, 4))
+            for piece in one.making
+        ]  # fmt: skip
+        return cls(worker_id=one.worker_id, segments=one.segments, frames=one.frames, making=now)
+
+
 class AttemptOut(FromState):
     """One worker's turn at a job."""
 
@@ -219,10 +251,15 @@ class HappeningOut(FromState):
 
 
 class JobDetailOut(JobOut):
-    """A job with its items, the segments of its film, everybody's turn at it, and its history."""
+    """A job with its items, the segments of its film, everybody's turn at it, and its history.
+
+    ``helpers`` are the workers beside its own that make segments while it runs; who made which is in
+    ``segments`` once it is done.
+    """
 
     items: list[ItemOut]
     segments: list[SegmentOut]
+    helpers: list[HelperOut]
     attempts_made: list[AttemptOut]
     history: list[HappeningOut]
     ahead: int | None
@@ -249,12 +286,18 @@ class JobDetailOut(JobOut):
             **JobOut.of(detail.state).__dict__,
             items=items,
             segments=segments,
+            helpers=_helpers(detail),
             attempts_made=[AttemptOut.model_validate(one) for one in detail.attempts],
             history=[HappeningOut.model_validate(one) for one in detail.history],
             ahead=detail.ahead,
             starts_in=detail.starts_in,
             done_in=detail.done_in,
         )
+
+
+def _helpers(detail: JobDetail) -> list[HelperOut]:
+    is_running = detail.state.status is JobStatus.PROCESSING
+    return [HelperOut.of(one) for one in detail.making.helpers] if is_running else []
 
 
 def _float(value: Any) -> float | None:

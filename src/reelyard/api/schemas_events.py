@@ -30,7 +30,10 @@ class HistoryEvent(BaseModel):
 
 
 class ProgressEvent(BaseModel):
-    """The data of a `progress` event: per cent, seconds of film a second, seconds."""
+    """The data of a `progress` event: per cent, seconds of film a second, seconds.
+
+    ``helpers`` are the workers beside its own, each with the number of segments that it has made for the job.
+    """
 
     job_id: str
     status: JobStatus
@@ -39,6 +42,7 @@ class ProgressEvent(BaseModel):
     speed: float | None
     seconds_left: float | None
     worker_id: str | None
+    helpers: dict[str, int]
 
 
 class WebhookJob(BaseModel):

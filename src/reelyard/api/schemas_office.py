@@ -110,6 +110,8 @@ class CapabilitiesOut(FromState):
 
 
 class WorkerOut(FromState):
+    """A worker; ``helps`` is the job of another worker that it makes segments of."""
+
     worker_id: str
     host: str
     queues: list[Queue]
@@ -124,7 +126,9 @@ class WorkerOut(FromState):
     started_at: datetime
     seen_at: datetime
     capabilities: CapabilitiesOut
+    helps: str | None
     job: JobOut | None = None
+    helped_job: JobOut | None = None
 
     @classmethod
     def of(cls, view: WorkerView) -> WorkerOut:
@@ -132,6 +136,8 @@ class WorkerOut(FromState):
         return out.model_copy(update={
             "job": view.job and JobOut.of(view.job),
             "job_id": view.job and view.job.job_id,
+            "helped_job": view.helped and JobOut.of(view.helped),
+            "helps": view.helped and view.helped.job_id,
         })  # fmt: skip
 
 

@@ -15,9 +15,8 @@ from email.utils import formatdate
 from urllib.parse import quote
 
 from anyio import CancelScope, to_thread
-from fastapi import Response
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.datastructures import Headers
 
 from reelyard.files.distant import DistantPath
 from reelyard.files.places import Identity
@@ -56,9 +55,14 @@ def wanted(text: str | None, size: int) -> Part | None:
 
 
 def streamed(
-    film: DistantPath, found: Identity, headers: Headers, media_type: str, name: str | None
+    film: DistantPath,
+    found: Identity,
+    request: Request,
+    media_type: str,
+    name: str | None,
 ) -> Response:
-    """What is asked for of a file that is this version just now."""
+    """What is asked for of a file that is this version just now. Nothing is read for who wants the head alone."""
+    headers = request.headers
     own = _headers(found, name)
     asked = headers.get("range")
     if headers.get("if-range") not in (None, own["etag"], own.get("last-modified")):
@@ -72,11 +76,11 @@ def streamed(
         own["content-range"] = f"bytes {part.start}-{end}/{found.size}"
     sent = part or Part(0, found.size)
     own["content-length"] = str(sent.length)
+    status = 200 if part is None else 206
+    if request.method == "HEAD":
+        return Response(status_code=status, media_type=media_type, headers=own)
     return StreamingResponse(
-        _blocks(film, sent),
-        status_code=200 if part is None else 206,
-        media_type=media_type,
-        headers=own,
+        _blocks(film, sent), status_code=status, media_type=media_type, headers=own
     )
 
 

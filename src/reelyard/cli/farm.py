@@ -19,6 +19,7 @@ from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.settings import Settings, read_settings
 
 from . import people
+from .excerpt import Draft, Items, ItemSeconds, instead
 from .supabase import supabase
 
 if TYPE_CHECKING:
@@ -57,6 +58,9 @@ def submit(
     key: Annotated[
         str | None, typer.Option(help="Idempotency key: the same key is the same job.")
     ] = None,
+    draft: Draft = None,
+    item_seconds: ItemSeconds = None,
+    items: Items = None,
     as_json: AsJson = False,
 ) -> None:
     """Check a job and put it into the farm's queue."""
@@ -66,7 +70,7 @@ def submit(
 
     farm = _farm()
     user = farm.profiles.local(local_username())
-    read = read_what_there_is(job_file)
+    read = read_what_there_is(job_file, instead(draft, item_seconds, items))
     done = farm.submit(read.job, user, priority=priority, key=key, problems=read.problems)
     show_submitted(done, as_json=as_json)
     if wait:

@@ -25,6 +25,7 @@ from reelyard.services.storage import storage_error
 from reelyard.settings import read_settings
 
 from . import farm
+from .excerpt import Draft, Items, ItemSeconds, instead
 
 app = typer.Typer(
     help="Renders an ordered list of clips into one finished MP4.",
@@ -100,6 +101,9 @@ def render(
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, max=256, help="Segments at the same time.")
     ] = None,
+    draft: Draft = None,
+    item_seconds: ItemSeconds = None,
+    items: Items = None,
     as_json: AsJson = False,
 ) -> None:
     """Render a job on this machine, without a farm."""
@@ -108,7 +112,7 @@ def render(
     from .show import progress_display, show_rendered
 
     reelyard = Reelyard(read_settings(), encoder, jobs)
-    job = read_job(job_file)
+    job = read_job(job_file, instead(draft, item_seconds, items))
     with stopping() as stop, progress_display(as_json=as_json) as watcher:
         done = reelyard.render_job(job, reelyard.films.find(output), watcher, stop, job_file)
     show_rendered(done, as_json=as_json)
@@ -137,6 +141,9 @@ def stopping() -> Iterator[StopSignal]:
 def plan(
     job_file: JobFile,
     encoder: EncoderName = None,
+    draft: Draft = None,
+    item_seconds: ItemSeconds = None,
+    items: Items = None,
     as_json: AsJson = False,
     ffmpeg: Annotated[
         bool, typer.Option("--ffmpeg", help="Print every FFmpeg command as a shell script.")
@@ -149,7 +156,8 @@ def plan(
     from .show import plan_as_json, show_plan
 
     reelyard = Reelyard(read_settings(), encoder)
-    with reelyard.bring(read_job(job_file)) as job:
+    asked = read_job(job_file, instead(draft, item_seconds, items))
+    with reelyard.bring(asked.wanted) as job:
         prepared = reelyard.planning.prepare(job)
     if ffmpeg:
         script = as_script(prepared.plan, reelyard.ffmpeg)

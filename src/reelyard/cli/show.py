@@ -17,7 +17,7 @@ from reelyard.domain.plan import Plan, PlannedItem
 from reelyard.domain.timeline import FRAME_RATE, clock, seconds_of
 from reelyard.files.segment_cache import SegmentCache
 from reelyard.services.doctor import Finding, Verdict
-from reelyard.services.pieces import PICTURE_SUFFIX, SOUND_SUFFIX, TRACK_SUFFIX
+from reelyard.services.made import PICTURE_SUFFIX, SOUND_SUFFIX, TRACK_SUFFIX
 from reelyard.services.planning import Prepared
 from reelyard.services.progress import Progress, Stage, Watcher
 from reelyard.services.render_job import Rendered
@@ -103,8 +103,9 @@ def show_rendered(done: Rendered, *, as_json: bool) -> None:
     for warning in done.warnings:
         console.print(f"[yellow]warning:[/] {escape(warning)}")
     film, plan = done.film, done.plan
+    only = "" if done.job.excerpt.is_whole else f" ({done.job.excerpt})"
     console.print(
-        f"{clock(plan.frames)} of {plan.form.name} in {done.seconds:.1f} s by "
+        f"{clock(plan.frames)} of {plan.form.name}{only} in {done.seconds:.1f} s by "
         f"{plan.encoding.encoder}: {done.rendered} pieces rendered, {done.cached} from the cache; "
         f"{film.video_bit_rate / 1e6:.1f} Mb/s, {film.size / 1e6:.1f} MB"
     )
@@ -122,6 +123,7 @@ def rendered_as_json(done: Rendered) -> dict[str, Any]:
         "contact_sheet": str(done.contact_sheet),
         "chapters": str(done.chapter_list) if done.chapter_list else None,
         "log_folder": str(done.log_folder),
+        **done.job.excerpt.fields,
         "encoder": done.plan.encoding.encoder,
         "frames": done.plan.frames,
         "seconds": round(done.seconds, 3),
@@ -162,6 +164,11 @@ def show_plan(prepared: Prepared, cache: SegmentCache) -> None:
     console.print(table)
     for warning in prepared.warnings:
         console.print(f"[yellow]warning:[/] {escape(str(warning))}")
+    if not prepared.job.excerpt.is_whole:
+        skipped = (
+            f"; {clock(prepared.skipped)} of its items are left out" if prepared.skipped else ""
+        )
+        console.print(f"not the whole film: {prepared.job.excerpt}{skipped}")
     console.print(f"{clock(plan.frames)}, {plan.frames} frames; cached: {_held(plan, cache)}")
 
 
@@ -186,6 +193,7 @@ def plan_as_json(prepared: Prepared, cache: SegmentCache) -> dict[str, Any]:
         item["sound"]["cached"] = cache.holds(item["sound"]["key"], SOUND_SUFFIX)
     document["track_cached"] = cache.holds(prepared.plan.track_key, TRACK_SUFFIX)
     document["frames"] = prepared.plan.frames
+    document |= prepared.job.excerpt.fields
     document["warnings"] = [str(warning) for warning in prepared.warnings]
     plain: dict[str, Any] = json.loads(json.dumps(document, default=str))
     return plain

@@ -22,6 +22,7 @@ from reelyard.domain.estimate import Estimate
 from reelyard.domain.farm import JobState, Worker
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.timeline import FRAME_RATE, clock
+from reelyard.services.making import Making, making
 from reelyard.services.outlook import outlook
 from reelyard.services.progress import Progress, Stage
 from reelyard.services.submit import Submitted
@@ -116,7 +117,8 @@ def _stage(state: JobState) -> Stage:
 
 def job_as_json(state: JobState) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(asdict(state), default=_plain))
-    return found
+    del found["excerpt"]
+    return found | state.excerpt.fields
 
 
 def _plain(value: object) -> str:
@@ -130,9 +132,10 @@ def show_job(state: JobState, *, as_json: bool) -> None:
         return
     console = Console(highlight=False, soft_wrap=True)
     colour = _COLOURS[state.status]
+    only = "" if state.excerpt.is_whole else f" ({state.excerpt})"
     console.print(
         f"job {state.job_id}: [{colour}]{state.status}[/], {escape(printable(state.channel_name))}, "
-        f"{clock(state.frames)} of film in {state.queue}, priority {state.priority}"
+        f"{clock(state.frames)} of film{only} in {state.queue}, priority {state.priority}"
     )
     rows = {"worker": state.worker_id, "film": state.output_path, "log": state.log_folder,
             "waiting for": state.waiting_for, "reason": state.error_message}  # fmt: skip
@@ -151,11 +154,15 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
     attempts = farm.jobs.attempts(state.job_id)
     history = farm.jobs.history(state.job_id)
     left = _outlook(farm).jobs.get(state.job_id)
+    is_running = state.status is JobStatus.PROCESSING
+    offered = farm.jobs.offered(state.job_id) if is_running else ()
+    made = making(state, farm.jobs.segments(state.job_id), offered)
     if as_json:
         extra = {"attempts": [asdict(one) for one in attempts],
                  "history": [asdict(one) for one in history],
                  "segments": [{**asdict(one), "worker_id": by}
                               for one, by in farm.jobs.segments(state.job_id)],
+                 "helpers": [asdict(one) for one in made.helpers] if is_running else [],
                  "done_in": left}  # fmt: skip
         _say({**job_as_json(state), **json.loads(json.dumps(extra, default=_plain))})
         return
@@ -164,6 +171,8 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
     if state.status in _WAITING:
         console.print(f"{'progress':>12}: {state.progress:.1f} % {state.stage}")
         console.print(f"{'done in':>12}: {_duration(left)}")
+    for name, text in _makers(made, is_running=is_running):
+        console.print(f"{name:>12}: {escape(text)}")
     for warning in state.warnings:
         console.print(f"{'warning':>12}: {escape(printable(warning))}")
     for one in history:
@@ -172,6 +181,22 @@ def show_job_in_full(farm: Farm, state: JobState, *, as_json: bool) -> None:
         console.print(
             f"{one.at:%Y-%m-%d %H:%M:%S}  {one.what:<10} {escape(_lines(one.message))}{who}"
         )
+
+
+def _makers(made: Making, *, is_running: bool) -> Iterable[tuple[str, str]]:
+    """Who has made how much, where it is more than one worker."""
+    if made.helpers:
+        for one in made.makers:
+            now = ", ".join(
+                f"{piece.position}.{piece.part + 1} ({100 * piece.done // piece.frames} %)"
+                for piece in one.making
+            )
+            count = f"{one.segments} segment{'s' if one.segments != 1 else ''}"
+            at = f", is at {now}" if now else ""
+            yield (
+                "made by" if one.is_owner or not is_running else "helped by",
+                f"{printable(one.worker_id)}: {count}, {100 * one.share:.0f} %{at}",
+            )
 
 
 def _outlook(farm: Farm) -> Estimate:
@@ -246,7 +271,8 @@ def _unrecorded(farm: Farm) -> list[str]:
 def _job_row(state: JobState, left: float | None) -> Iterable[Any]:
     colour = _COLOURS[state.status]
     running = state.status is JobStatus.PROCESSING
-    note = state.waiting_for or state.error_message or (state.output_path or "")
+    said = state.waiting_for or state.error_message or state.output_path
+    note = "; ".join(filter(None, (str(state.excerpt), said)))
     stage = f" {state.stage}" if running else ""
     bar = ProgressBar(total=100, completed=state.progress, width=16) if running else ""
     return (
@@ -284,7 +310,8 @@ def workers_table(workers: Sequence[Worker]) -> Table | str:
         able = one.capabilities
         speed = "" if one.speed is None else f"{one.speed:.2f}x"
         table.add_row(
-            escape(printable(one.worker_id)), _worker_state(one), (one.job_id or "")[:8],
+            escape(printable(one.worker_id)), _worker_state(one),
+            (one.job_id or one.helps or "")[:8],
             " ".join(queue.removesuffix("_queue") for queue in one.queues),
             (able.encoders or ("none",))[0], speed, f"{able.free_disk / 1e9:.0f} GB",
             f"{max(0.0, (now - one.seen_at).total_seconds()):.0f} s ago",
@@ -297,7 +324,8 @@ def _worker_state(worker: Worker) -> Text:
         return Text("quarantined", style="red")
     told = "" if worker.order == "work" or not worker.is_alive else f", told to {worker.order}"
     style = "dim" if not worker.is_alive else "green"
-    return Text(f"{worker.state}{told}", style=style)
+    state = "helping" if worker.helps and worker.job_id is None else worker.state
+    return Text(f"{state}{told}", style=style)
 
 
 def _duration(seconds: float | None) -> str:

@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from .excerpt import WHOLE, Excerpt
 from .lifecycle import JobStatus, Order, WorkerState
 from .routing import Queue
 from .webhook import Webhook
@@ -41,7 +42,7 @@ class Submission:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobState:
-    """How far a job is, without its items. ``frames`` is the planned length of its film."""
+    """How far a job is, without its items. ``frames`` and ``items`` are those of its film."""
 
     job_id: str
     user_id: str
@@ -75,6 +76,7 @@ class JobState:
     log_folder: str | None = None
     warnings: tuple[str, ...] = ()
     metadata: dict[str, Any] | None = None
+    excerpt: Excerpt = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,13 +118,14 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class SegmentRow:
-    """One segment of a job's film: who made it, or that a cache had it."""
+    """One segment of a job's film: who made it (None: the job's owner), or that a cache had it."""
 
     position: int
     part: int
     key: str
     frames: int
     cached: bool
+    worker_id: str | None = None
 
 
 class AttemptOutcome(StrEnum):
@@ -130,7 +133,7 @@ class AttemptOutcome(StrEnum):
 
     RUNNING = "running"
     COMPLETED = "completed"
-    FAILED = "failed"  # counts against the job and against its worker
+    FAILED = "failed"  # counts against its worker, and against the job where the machine is sound
     LOST = "lost"  # the worker was not heard of again; counts too
     UNABLE = "unable"  # something was away or full; others are to try first
     HANDED_BACK = "handed_back"  # counts for nothing
@@ -169,7 +172,7 @@ class Capabilities:
     """What a worker can do, found out when it starts. Sizes in bytes.
 
     ``graphics_card`` and its ``driver`` are empty where there is none; ``decodes`` names the codecs whose
-    clips it proved to decode, scale and lay logos over.
+    clips it proved to decode, scale and lay logos over. ``assists``: it helps with other workers' jobs.
     """
 
     version: str
@@ -182,6 +185,7 @@ class Capabilities:
     graphics_card: str = ""
     driver: str = ""
     decodes: tuple[str, ...] = ()
+    assists: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,7 +193,8 @@ class Worker:
     """A worker as the farm knows it.
 
     ``instance`` tells two processes of one name apart. ``speed`` is seconds of film made a second.
-    ``is_alive``: it was heard of within the lease time.
+    ``is_alive``: it was heard of within the lease time. ``helps`` is the job of another worker that it renders
+    segments of.
     """
 
     worker_id: str
@@ -208,6 +213,7 @@ class Worker:
     started_at: datetime
     seen_at: datetime
     capabilities: Capabilities
+    helps: str | None = None
 
     @property
     def takes_jobs(self) -> bool:

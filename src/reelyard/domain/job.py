@@ -6,9 +6,11 @@ rendered; the plan does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
+
+from .excerpt import WHOLE, Excerpt
 
 STILL_SECONDS = Fraction(5)
 """How long an image is shown when its item does not say."""
@@ -57,7 +59,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A compilation to make."""
+    """A compilation to make, or what ``excerpt`` says of it."""
 
     job_id: str
     channel_name: str
@@ -66,6 +68,16 @@ class Job:
     on_bad_item: OnBadItem = OnBadItem.FAIL
     loudness: bool = False
     chapters: bool = False
+    excerpt: Excerpt = WHOLE
+
+    @property
+    def wanted(self) -> Job:
+        """The job as far as its film is wanted: what lies outside its range isn't even looked at.
+
+        Positions stay. A draft has no list of chapters: their times would not be the film's.
+        """
+        items = tuple(item for item in self.items if self.excerpt.has(item.position))
+        return replace(self, items=items, chapters=self.chapters and not self.excerpt.is_draft)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -74,7 +86,7 @@ class Job:
             "logo_overlay": any(item.logo_path for item in self.items),
             "text_animation": any(item.text for item in self.items),
             "image_slides": any(item.item_type is ItemType.IMAGE for item in self.items),
-            "4k_output": self.enable_4k,
+            "4k_output": self.enable_4k and not self.excerpt.is_draft,
         }
         return tuple(name for name, present in used.items() if present)
 

@@ -31,6 +31,11 @@ class TaskName(StrEnum):
     STANDARD = "process_standard_compilation"
 
 
+ASSIST_QUEUE = "assist_queue"
+"""Where invitations to help with other workers' jobs come; a worker that has nothing else to do listens to it."""
+
+ASSIST_TASK = "assist_compilation"
+
 TASKS: Mapping[Queue, TaskName] = {
     Queue.UHD: TaskName.UHD,
     Queue.GPU: TaskName.GPU,
@@ -39,9 +44,16 @@ TASKS: Mapping[Queue, TaskName] = {
 
 
 def queue_for(job: Job) -> Queue:
-    """4K comes first, then what is heavy: text on a ``video``, or many of them."""
+    """4K comes first, then what is heavy: text on a ``video``, or many of them.
+
+    Only what is wanted of the film counts. A draft is for any machine, whatever its film is: it has 360 lines, and
+    libx264 makes it everywhere. Whoever waits for it is not to wait behind films for the strong machines.
+    """
+    if job.excerpt.is_draft:
+        return Queue.DEFAULT
     if job.enable_4k:
         return Queue.UHD
+    job = job.wanted
     animated = any(item.text for item in job.items if item.item_type is ItemType.VIDEO)
     if animated or job.video_count > MOST_STANDARD_VIDEOS:
         return Queue.GPU
@@ -49,16 +61,19 @@ def queue_for(job: Job) -> Queue:
 
 
 def named_queues(text: str) -> tuple[Queue, ...]:
-    """The queues that a person listed with commas, each once, as ordered; all when none is named.
+    """The queues of jobs that a person listed with commas, each once, as ordered; all when nothing is named.
+
+    The queue of invitations may be among them. It changes nothing, because the setting ``assist`` says who helps; but a
+    worker of which nothing else is said takes no jobs of its own.
 
     Raises SettingsInvalid naming every one that there is not.
     """
     names = list(dict.fromkeys(name for part in text.split(",") if (name := part.strip())))
     known = list(Queue)
-    unknown = [printable(name) for name in names if name not in known]
+    unknown = [printable(name) for name in names if name not in (*known, ASSIST_QUEUE)]
     if unknown:
         raise SettingsInvalid(
             f"there is no queue called {', '.join(unknown)}",
             remedy=f"Name one or more of {', '.join(known)}, with commas between them",
         )
-    return tuple(map(Queue, names or known))
+    return tuple(Queue(name) for name in names or known if name != ASSIST_QUEUE)

@@ -30,6 +30,8 @@ _PROFILES = {"main": {"Main"}, "high": {"High"}}
 _BT709 = 1
 _LIMITED = 1
 _PIXEL_FORMAT = "yuv420p"
+_UNPOLISHED = {"skip_loop_filter": "all"}
+"""Deblocking can't fail, and nobody looks at these frames but as small as a stamp."""
 
 
 def _go_on() -> None:
@@ -52,7 +54,7 @@ class PictureFacts:
 def check_segment(path: Path, form: OutputForm, frames: int) -> PictureFacts:
     """A segment's form, its frames one by one, and its first frame decoded."""
     with _opened(path) as container:
-        facts, keys = _measure(container, path, frames)
+        facts, keys, _ = _measure(container, path, frames)
         _check_form(facts, form, path)
         if keys[0] != 0:
             raise _rejected(path, "does not start with a key frame")
@@ -76,36 +78,59 @@ def _opened(path: Path) -> InputContainer:
 
 def _measure(
     container: InputContainer, path: Path, frames: int, check: Callable[[], None] = _go_on
-) -> tuple[PictureFacts, list[int]]:
-    """The picture's facts and its key frames' numbers; every frame is where it belongs."""
+) -> tuple[PictureFacts, list[int], int]:
+    """The picture's facts, its key frames' numbers, and the bytes of sound; every frame is where it belongs.
+
+    The file is read once.
+    """
     if not container.streams.video:
         raise _rejected(path, "has no picture")
     stream = container.streams.video[0]
-    times: list[int] = []
-    sizes: list[int] = []
-    keys: list[int] = []
-    tick = (stream.time_base or Fraction(1)) * FRAME_RATE
-    for packet in _packets(container, stream, path):
+    sound = container.streams.audio[:1]
+    grid = _Grid(stream, path)
+    sound_bytes = 0
+    for packet in _packets(container, [stream, *sound], path):
         check()
+        if packet.stream_index == stream.index:
+            grid.add(packet)
+        else:
+            sound_bytes += packet.size
+    if not grid.keys or sorted(grid.times) != list(range(frames)):
+        raise _rejected(path, f"holds {len(grid.times)} frames instead of {frames}")
+    return _facts(stream, grid.sizes), sorted(grid.keys), sound_bytes
+
+
+class _Grid:
+    """The frames of a picture: their numbers, their bytes, in decoding order."""
+
+    def __init__(self, stream: VideoStream, path: Path) -> None:
+        self._path = path
+        self._frames, self._ticks = (
+            (stream.time_base or Fraction(1)) * FRAME_RATE
+        ).as_integer_ratio()
+        self.times: list[int] = []
+        self.sizes: list[int] = []
+        self.keys: list[int] = []
+
+    def add(self, packet: Packet[Any]) -> None:
         if packet.pts is None:
-            continue
-        number = packet.pts * tick
-        if number.denominator != 1 or packet.is_corrupt:
-            raise _rejected(path, f"has a frame off the grid, at {float(number):.3f}")
-        times.append(int(number))
-        sizes.append(packet.size)
+            return
+        number, off = divmod(packet.pts * self._frames, self._ticks)
+        if off or packet.is_corrupt:
+            raise _rejected(
+                self._path, f"has a frame off the grid, at {number + off / self._ticks:.3f}"
+            )
+        self.times.append(number)
+        self.sizes.append(packet.size)
         if packet.is_keyframe:
-            keys.append(int(number))
-    if not keys or sorted(times) != list(range(frames)):
-        raise _rejected(path, f"holds {len(times)} frames instead of {frames}")
-    return _facts(stream, sizes), sorted(keys)
+            self.keys.append(number)
 
 
 def _packets(
-    container: InputContainer, stream: VideoStream | AudioStream, path: Path
+    container: InputContainer, streams: Sequence[VideoStream | AudioStream], path: Path
 ) -> Iterator[Packet[Any]]:
     try:
-        yield from container.demux(stream)
+        yield from container.demux(streams)
     except av.error.FFmpegError as error:
         raise _rejected(path, f"breaks off: {error}") from error
 
@@ -160,6 +185,7 @@ def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
         codec.flush_buffers()
     else:
         codec.thread_count = 1
+        codec.options = _UNPOLISHED
     container.seek(int(number / FRAME_RATE / (stream.time_base or Fraction(1))), stream=stream)
     packet = next((one for one in container.demux(stream) if one.is_keyframe), None)
     if packet is None:
@@ -172,8 +198,10 @@ def key_frame(container: InputContainer, number: int) -> VideoFrame | None:
 def check_track(path: Path, samples: int) -> None:
     """The film's encoded sound: its length, sample rate and channels."""
     with _opened(path) as container:
-        found, _ = _measure_sound(container, path)
+        found = _samples(container, path)
         sound = container.streams.audio[0]
+        for _ in _packets(container, [sound], path):
+            continue  # to its end
         if found != samples:
             raise _rejected(path, f"has {found} samples of sound instead of {samples}")
         _check_sound_form(sound.codec_context.sample_rate, sound.channels, path)
@@ -226,11 +254,11 @@ def check_film(
     It was joined from so many ``segments``. ``check`` is called for every packet; it may raise to stop.
     """
     with _opened(path) as container:
-        picture, keys = _measure(container, path, frames, check)
+        picture, keys, audio_bytes = _measure(container, path, frames, check)
         _check_form(picture, form, path)
         _decode_first(container, path)
         _decode_last(container, keys[-1], frames, path)
-        samples, audio_bytes = _measure_sound(container, path, check)
+        samples = _samples(container, path)
         if samples != samples_in(frames):
             raise _rejected(path, f"has {samples} samples of sound instead of {samples_in(frames)}")
         _check_chapters(container, chapters, path)
@@ -301,21 +329,14 @@ def _decode_last(container: InputContainer, key: int, frames: int, path: Path) -
         raise _rejected(path, f"decodes to frame {last} instead of {frames - 1}")
 
 
-def _measure_sound(
-    container: InputContainer, path: Path, check: Callable[[], None] = _go_on
-) -> tuple[int, int]:
-    """Samples by the track's own edit list, and the bytes of its packets."""
+def _samples(container: InputContainer, path: Path) -> int:
+    """Samples of sound by the track's own edit list."""
     if not container.streams.audio:
         raise _rejected(path, "has no sound")
     sound = container.streams.audio[0]
     if sound.duration is None or sound.time_base is None:
         raise _rejected(path, "has sound of unknown length")
-    container.seek(0, stream=sound)
-    total = 0
-    for packet in _packets(container, sound, path):
-        check()
-        total += packet.size
-    return int(sound.duration * sound.time_base * SAMPLE_RATE), total
+    return int(sound.duration * sound.time_base * SAMPLE_RATE)
 
 
 def peak_rate(frame_bytes: Sequence[int], window: int = FRAME_RATE) -> int:

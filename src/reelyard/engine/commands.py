@@ -7,11 +7,12 @@ address. The demuxer that the probe found is pinned.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from reelyard.domain.plan import Encoding, PictureRecipe, SoundRecipe, Source
-from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE
+from reelyard.domain.timeline import FRAME_RATE, SAMPLE_RATE, samples_in
 
 from .demuxers import PROTOCOLS
 from .sound import LOUDNESS_TARGET, TRACK_OPTIONS
@@ -66,9 +67,13 @@ def picture(recipe: PictureRecipe, encoding: Encoding, output: str) -> list[str]
 
 
 def sound(recipe: SoundRecipe, output: str) -> list[str]:
-    """One item's sound as raw 16-bit stereo samples."""
+    """One item's sound as raw 16-bit stereo samples.
+
+    Opening the source decodes no frame of its picture, which is most of what a short sound costs. FFmpeg
+    complains that it does not know the pixels' format, and goes on.
+    """
     return [
-        *("-copyts", "-filter_complex_threads", "1"),
+        *("-copyts", "-filter_complex_threads", "1", "-skip_frame:v", "all"),
         *_source(recipe.source, recipe.seek),
         *("-filter_complex", recipe.graph, "-map", "[sound]"),
         *("-c:a", "pcm_s16le", *_PLAIN, "-f", "s16le", output),
@@ -102,11 +107,27 @@ def track(output: str) -> list[str]:
     ]
 
 
-def join(output: str) -> list[str]:
+_FRAME_INDEX = 8 + 8 + 4 + 4 + 1 + 12 + 8
+"""Bytes at most for a frame in a film's index: its times (stts, ctts), size (stsz), key (stss), kind (sdtp), and a
+chunk of its own (stsc, co64)."""
+_SOUND_INDEX = 8 + 4 + 12 + 8
+"""The same for 1024 samples of sound."""
+_TITLE_INDEX = 1024
+_HEADERS = 16_384
+
+
+def index_room(frames: int, chapters: int) -> int:
+    """Bytes in which the index of such a film fits, whatever it is. What is left is a ``free`` box."""
+    sounds = samples_in(frames) // 1024 + 3
+    return frames * _FRAME_INDEX + sounds * _SOUND_INDEX + chapters * _TITLE_INDEX + _HEADERS
+
+
+def join(output: str, index_room: int) -> list[str]:
     """Couple segments, sound and chapters by stream copy. Runs in the work folder.
 
     The movie's clock ticks with the samples: at the usual 1/1000 s the sound's end would be cut
-    inexactly.
+    inexactly. The index comes first, where room is kept for it: to put it there afterwards, FFmpeg would write
+    the film a second time.
     """
     return [
         *("-protocol_whitelist", PROTOCOLS, *_NOT_DECODED),
@@ -117,7 +138,7 @@ def join(output: str) -> list[str]:
         *("-map", "0:v", "-map", "1:a", "-map_metadata:g", "-1", "-map_chapters", "2"),
         *("-c", "copy"),
         *("-fflags", "+bitexact", "-video_track_timescale", str(1000 * FRAME_RATE)),
-        *("-movie_timescale", str(SAMPLE_RATE), "-movflags", "+faststart", "-f", "mp4", output),
+        *("-movie_timescale", str(SAMPLE_RATE), "-moov_size", str(index_room), "-f", "mp4", output),
     ]
 
 
@@ -152,11 +173,10 @@ def quoted(argv: Sequence[str]) -> str:
     """The command as it can be pasted into a shell, whatever bytes its names hold."""
     import shlex
 
-    return " ".join(_ansi_c(word) if _odd(word) else shlex.quote(word) for word in argv)
+    return " ".join(_ansi_c(word) if _ODD.search(word) else shlex.quote(word) for word in argv)
 
 
-def _odd(word: str) -> bool:
-    return any(ord(char) < 32 or 0xDC80 <= ord(char) <= 0xDCFF for char in word)
+_ODD = re.compile("[\x00-\x1f\udc80-\udcff]")
 
 
 def _ansi_c(word: str) -> str:

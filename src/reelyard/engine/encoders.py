@@ -79,18 +79,21 @@ class Choice:
 def choose(ffmpeg: FFmpeg, wanted: str | None = None, form: OutputForm = HD) -> Choice:
     """The encoder that was asked for, or the best that proves to work for this form.
 
-    Raises EncoderUnavailable with FFmpeg's own reason.
+    Raises EncoderUnavailable with FFmpeg's own reason; GraphicsCardBusy where that may be over soon.
     """
     if wanted and wanted not in PREFERENCE:
         raise EncoderUnavailable(f"{wanted} is no encoder that is known here", remedy=_CHOICE)
     reasons = []
-    passing = False
+    busy: EncoderUnavailable | None = None
     for encoder in (wanted,) if wanted else PREFERENCE:
         reason = try_encode(ffmpeg, encoder, form)
         if reason is None:
-            return Choice(encoder, passing)
-        passing = passing or isinstance(trouble([reason]), GraphicsCardBusy)
+            return Choice(encoder, passing=busy is not None)
+        if isinstance(found := trouble([reason]), GraphicsCardBusy):
+            busy = found
         reasons.append(f"{encoder} does not work here: {reason}")
+    if busy is not None:
+        raise busy
     raise EncoderUnavailable("; ".join(reasons), remedy=_REMEDY)
 
 

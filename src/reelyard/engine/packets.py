@@ -100,21 +100,35 @@ class _FirstFrame:
         self._stream = stream
         self._frame: VideoFrame | None = None
         self._failures: list[av.error.FFmpegError] = []
+        self._asked = False
         stream.codec_context.thread_count = 1
+        stream.codec_context.options = {"skip_loop_filter": "all"}  # nobody looks at its pixels
 
     def feed(self, packet: Packet[Any]) -> None:
         """Raises BadMedia for an encrypted packet; others are decoded until there is a frame."""
-        if packet.has_sidedata("encryption_info"):
+        if packet.is_keyframe and packet.has_sidedata("encryption_info"):
             raise BadMedia("the file is encrypted", remedy="Export it without copy protection",
                            reason="encrypted")  # fmt: skip
         if self._frame or len(self._failures) > _DECODE_TRIES:
             return
         try:
-            frames = self._stream.codec_context.decode(packet if packet.size else None)
+            frames = self._decode(packet)
         except av.error.FFmpegError as error:
             self._failures.append(error)
             return
         self._frame = frames[0] if frames else None
+
+    def _decode(self, packet: Packet[Any]) -> list[VideoFrame]:
+        """The first packet's frame is asked for at once: a decoder holds it back until it has seen those
+        that might be shown before it, which costs as much as they do."""
+        codec = self._stream.codec_context
+        frames = codec.decode(packet if packet.size else None)
+        if frames or self._asked or not packet.size:
+            return frames
+        self._asked = True
+        frames = codec.decode(None)
+        codec.flush_buffers()
+        return frames or codec.decode(packet)
 
     def frame(self) -> VideoFrame:
         if self._frame is None:

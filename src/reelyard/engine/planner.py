@@ -67,8 +67,8 @@ class Workshop:
     """What plans are made for: one encoder, one set of fonts; the length of segments if it is set.
 
     ``form`` and ``item_frames`` are a draft's: its small form, and the most frames that it shows of an
-    item. They are here and not in the job, because a draft is a way to look at a job and not another
-    job: the job keeps its trims and is refused and warned about exactly as the film would be.
+    item. Nothing else knows of drafts: the items keep their trims and are refused and warned about
+    exactly as the film's would be.
     ``card_decodes``: the codecs whose clips the graphics card prepares; None: all is the processor's work.
     """
 

@@ -217,4 +217,5 @@ def join(
     prepare(folder)
     (folder / commands.FILM_LIST).write_text(commands.film_list(segments))
     (folder / commands.CHAPTER_FILE).write_text(ffmetadata(chapters), encoding="utf-8")
-    run(commands.join(str(output)), folder, on_frames)
+    room = commands.index_room(sum(frames for _, frames in segments), len(chapters))
+    run(commands.join(str(output), room), folder, on_frames)

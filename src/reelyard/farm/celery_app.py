@@ -36,7 +36,12 @@ app.steps["worker"].add(WorkersLife)
 
 
 def perform(task: Any, job_id: str) -> dict[str, Any]:
-    """What every task does."""
+    """What every task does that is about a job of the worker's own."""
     request = task.request
     status = app.farm.work(request.hostname)(job_id, request.id)
     return {"job_id": job_id, "status": status}
+
+
+def assist(task: Any, job_id: str) -> dict[str, Any]:
+    """Help with running jobs, until there is something else to do."""
+    return {"job_id": job_id, "segments": app.farm.assist(task.request.hostname)(job_id)}

@@ -34,7 +34,7 @@ def configuration(broker_url: str) -> dict[str, Any]:
         # What became of a job is in the database: who ends while the broker is away does not wait.
         "result_backend_transport_options": {**_transport(), "retry_policy": _RETRY_SOON},
         "include": ["reelyard.farm.tasks"],
-        "task_queues": [queue(one) for one in routing.Queue],
+        "task_queues": [queue(one.value) for one in routing.Queue] + [queue(routing.ASSIST_QUEUE)],
         "task_create_missing_queues": False,
         "task_track_started": True,
         "task_time_limit": HARD_TIME_LIMIT,
@@ -75,9 +75,9 @@ def _transport() -> dict[str, Any]:
     }
 
 
-def queue(name: routing.Queue) -> Queue:
+def queue(name: str) -> Queue:
     """Declared in full: left to Celery, all queues would be bound to the default one's key."""
-    return Queue(name.value, Exchange(name.value), routing_key=name.value)
+    return Queue(name, Exchange(name), routing_key=name)
 
 
 EFFECTIVE = (

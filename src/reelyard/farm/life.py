@@ -15,7 +15,8 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from celery import bootsteps, signals
@@ -30,13 +31,13 @@ from reelyard.domain.errors import (
 )
 from reelyard.domain.farm import Worker
 from reelyard.domain.lifecycle import Order
-from reelyard.domain.routing import Queue
 from reelyard.services.capabilities import free_disk
 from reelyard.services.doctor import Verdict
 from reelyard.services.prefetch import release_unused
 from reelyard.system import processes
 
 from .configuration import EFFECTIVE
+from .listening import Listening
 from .quarantine import Quarantine
 from .wiring import Farm
 
@@ -86,9 +87,9 @@ class _Life:
         self._farm: Farm = worker.app.farm
         self.worker_id: str = worker.hostname
         self._instance = uuid.uuid4().hex
-        self._queues = tuple(Queue(name) for name in worker.app.amqp.queues.consume_from)
+        self._listening = Listening(worker, assists=self._farm.settings.assist)
+        self._queues = self._listening.queues
         self._registered = threading.Event()
-        self._consumes = True
         self._beat_at = self._swept_at = self._tidied_at = 0.0
         self._quarantine = Quarantine(self._farm, self.worker_id)
         self._thread = threading.Thread(target=self._run, name="life", daemon=True)
@@ -128,10 +129,11 @@ class _Life:
         _LOG.log(
             level,
             "%s is ready: queues=%s, pool=%s, concurrency=%s, %s, broker=%s, database=%s, "
-            "lease_seconds=%s, outputs=%s",
+            "lease_seconds=%s, outputs=%s, assist=%s",
             self.worker_id, ",".join(self._queues), self._celery.pool_cls.__module__,
             self._celery.concurrency, values, without_password(self._farm.broker_url),
             without_password(settings.database), settings.lease_seconds, settings.outputs,
+            settings.assist,
         )  # fmt: skip
 
     def _on_received(self, **_: Any) -> None:
@@ -200,7 +202,7 @@ class _Life:
             self._in_background(self._look_where_films_go)
         except (OSError, OutputUnusable) as error:
             _LOG.error("no film can be published yet: %s: %s", farm.outputs.name, error)
-        able = farm.reelyard.machine.able()
+        able = replace(farm.reelyard.machine.able(), assists=farm.settings.assist)
         before = farm.workers.register(
             self.worker_id, self._instance, host=socket.gethostname(), pid=os.getpid(),
             queues=self._queues, capabilities=able,
@@ -230,27 +232,14 @@ class _Life:
         worker = self._farm.workers.get(self.worker_id)
         if worker is None or worker.instance != self._instance:
             return
-        self._consume(worker.takes_jobs)
+        self._listening.set(takes_jobs=worker.takes_jobs)
+        if worker.helps is not None and not self._listening.is_busy:
+            self._farm.offers.helps(self.worker_id, None)  # who said so was killed
         if worker.order is Order.STOP or (worker.order is Order.DRAIN and worker.job_id is None):
             _LOG.info("told to %s: ending", worker.order)
             self._end()
         else:
             self._quarantine.look(worker)
-
-    def _consume(self, wanted: bool) -> None:
-        """Take messages only while jobs are taken, so that others get them.
-
-        What Celery does is looked at every time: it forgets such a change when it reconnects.
-        """
-        consumer = self._celery.consumer
-        if consumer is not None and consumer.task_consumer is not None:
-            wrong = [one for one in self._queues
-                     if bool(consumer.task_consumer.consuming_from(one.value)) is not wanted]  # fmt: skip
-            if wrong:
-                consumer.call_soon(_change, consumer, wrong, wanted)
-        if wanted != self._consumes:
-            self._consumes = wanted
-            _LOG.info("%s jobs", "taking" if wanted else "taking no more")
 
     def _tidy(self) -> None:
         farm = self._farm
@@ -263,16 +252,6 @@ class _Life:
         """End as on SIGTERM."""
         self._farm.ended.set()
         processes.end_this_process()
-
-
-def _change(consumer: Any, queues: Sequence[Queue], wanted: bool) -> None:
-    """Begin or cease to take messages; called in Celery's own thread."""
-    change = consumer.add_task_queue if wanted else consumer.cancel_task_queue
-    try:
-        for queue in queues:
-            change(queue.value)
-    except consumer.connection_errors as error:
-        _LOG.warning("the broker is away: %s", error)  # the next look tries again
 
 
 def _is_dead(before: Worker) -> bool:

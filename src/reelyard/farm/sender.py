@@ -9,7 +9,7 @@ from kombu.exceptions import OperationalError
 
 from reelyard.domain.address import without_password
 from reelyard.domain.errors import BrokerUnavailable
-from reelyard.domain.routing import TASKS, Queue
+from reelyard.domain.routing import ASSIST_QUEUE, ASSIST_TASK, TASKS, Queue
 
 from .configuration import queue as declared
 from .configuration import sending
@@ -29,13 +29,16 @@ class CelerySender:
 
     def send(self, job_id: str, queue: Queue) -> None:
         """Raises BrokerUnavailable."""
+        self._send(TASKS[queue].value, job_id, queue.value)
+
+    def invite(self, job_id: str) -> None:
+        """Ask a worker that has nothing to do to help with a job. Raises BrokerUnavailable."""
+        self._send(ASSIST_TASK, job_id, ASSIST_QUEUE)
+
+    def _send(self, task: str, job_id: str, queue: str) -> None:
         try:
             self._app.send_task(
-                TASKS[queue].value,
-                args=[job_id],
-                queue=declared(queue),
-                retry=False,
-                expires=None,
+                task, args=[job_id], queue=declared(queue), retry=False, expires=None
             )
         except (OperationalError, OSError, KeyError, ValueError) as error:
             where = without_password(self._broker_url)

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 
 from reelyard.bootstrap import Reelyard
 from reelyard.domain.errors import ReelyardError, SettingsInvalid, printable
-from reelyard.domain.routing import Queue
+from reelyard.domain.routing import ASSIST_QUEUE, Queue
 from reelyard.engine.gpus import NONE, Gpu
 from reelyard.files.slots import claimed
 from reelyard.services.machine import Machine
@@ -60,7 +60,7 @@ def run_worker(
         from .celery_app import app
 
         app.worker_main([
-            "worker", "-Q", ",".join(queues), "-n", node, "-c", "1", "-P", pool or POOL,
+            "worker", "-Q", ",".join(queues) or ASSIST_QUEUE, "-n", node, "-c", "1", "-P", pool or POOL,
             "--without-gossip", "--without-mingle", "-l", "info",
         ])  # fmt: skip
 

@@ -12,14 +12,18 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from reelyard.bootstrap import Reelyard
-from reelyard.domain.errors import BrokerUnavailable
+from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable
 from reelyard.domain.farm import JobState
 from reelyard.files.memory import Memory
 from reelyard.files.places import Places
+from reelyard.services.assist import Assist, LeftAlone
 from reelyard.services.clean_up import CleanUp
 from reelyard.services.fetch import Fetch
+from reelyard.services.handover import meeting_places
 from reelyard.services.output_folder import OutputFolder
+from reelyard.services.owners_help import Helping
 from reelyard.services.prefetch import Prefetch
+from reelyard.services.queue import send_invitations
 from reelyard.services.results_export import ResultsExport
 from reelyard.services.submit import Submit
 from reelyard.services.sweep import Sweep
@@ -27,6 +31,7 @@ from reelyard.services.work import Pins, WorkOnJob
 from reelyard.settings import Settings
 from reelyard.store.duties import Duties
 from reelyard.store.exports import Exports
+from reelyard.store.help import Offers
 from reelyard.store.jobs import Jobs
 from reelyard.store.leases import Leases
 from reelyard.store.outbox import LocalResults, Outbox
@@ -39,6 +44,7 @@ from .configuration import SOFT_TIME_LIMIT
 from .sender import CelerySender
 
 _BEFORE_THE_LIMIT = 60.0  # our own limit comes first: it hands the job on properly
+_HELPS_SECONDS = 3600.0  # so no limit of Celery's ends a helper's task; another message follows
 
 
 def _never() -> bool:
@@ -81,6 +87,10 @@ class Farm:
         return Workers(self.reelyard.database, self.settings.lease_seconds)
 
     @cached_property
+    def offers(self) -> Offers:
+        return Offers(self.reelyard.database, self.settings.lease_seconds)
+
+    @cached_property
     def queues(self) -> Queues:
         return Queues(self.reelyard.database)
 
@@ -108,6 +118,7 @@ class Farm:
         return Sweep(
             holder=self._holder,
             duties=self._duties,
+            offers=self.offers,
             outbox=Outbox(self.reelyard.database),
             results=self.results,
             queue=self.sender,
@@ -136,6 +147,10 @@ class Farm:
     @cached_property
     def clean_up(self) -> CleanUp:
         return CleanUp(self._duties, self.jobs, socket.gethostname(), self.reelyard.films)
+
+    @cached_property
+    def _left_alone(self) -> LeftAlone:
+        return LeftAlone()
 
     @cached_property
     def _duties(self) -> Duties:
@@ -172,6 +187,44 @@ class Farm:
             outputs=self.outputs,
             must_stop=self.must_stop,
             time_limit=SOFT_TIME_LIMIT - _BEFORE_THE_LIMIT,
+            helping=self._helping(worker_id),
+        )
+
+    def _helping(self, worker_id: str) -> Helping:
+        """Whatever it can't find out is no reason to fail a job."""
+        reelyard = self.reelyard
+
+        def speed() -> float | None:
+            with suppress(DatabaseUnavailable):
+                worker = self.workers.get(worker_id)
+                return worker.speed if worker else None
+            return None
+
+        return Helping(
+            offers=self.offers,
+            meeting_places=lambda: meeting_places(reelyard.cache, reelyard.store),
+            at_once=reelyard.segments_at_once,
+            speed=speed,
+            invite=self._invite,
+        )
+
+    def _invite(self) -> None:
+        """Ask for help with what was just offered. The sweep does so again."""
+        with suppress(BrokerUnavailable, DatabaseUnavailable):
+            send_invitations(self.offers, self.sender, 0.0)
+
+    def assist(self, worker_id: str) -> Assist:
+        return Assist(
+            worker_id=worker_id,
+            pins=self.pins(worker_id),
+            offers=self.offers,
+            jobs=self.jobs,
+            catalogue=lambda: self.reelyard.catalogue,
+            fetch=self.fetch,
+            render_job=lambda: self.reelyard.render_job,
+            must_stop=self.must_stop,
+            time_limit=_HELPS_SECONDS,
+            left_alone=self._left_alone,
         )
 
     def prefetch(self, worker_id: str) -> Prefetch:

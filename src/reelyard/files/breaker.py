@@ -106,7 +106,8 @@ class Breaker:
     def call(self, call: Callable[[], T], check: Callable[[], None] = _nothing) -> T:
         """Make a call. ``check`` is called while it is waited for; what it raises goes through.
 
-        Raises NotAsked, and the OSError that the call raises. FileNotFoundError is an answer, not a failure.
+        Raises NotAsked, and what the call raises as an OSError, whatever it is. FileNotFoundError is an answer, not a
+        failure.
         """
         failures = self._enter()
         try:
@@ -127,7 +128,12 @@ class Breaker:
             check()
             if time.monotonic() > ends_at:
                 raise TimeoutError(errno.ETIMEDOUT, f"no answer within {self._seconds:g} seconds")
-        return made.result()
+        try:
+            return made.result()
+        except OSError:
+            raise
+        except Exception as error:
+            raise OSError(errno.EIO, f"{type(error).__name__}: {error}") from error
 
     def _enter(self) -> int:
         """How often it failed before this call."""

@@ -100,8 +100,7 @@ def _file_system(row: Connection) -> AbstractFileSystem:
 def _other(protocol: str, row: Connection) -> AbstractFileSystem:
     import fsspec
 
-    from . import s3
-    from .guarded import Guarded
+    from . import guarded, s3
 
     try:
         kind = fsspec.get_filesystem_class(protocol)
@@ -113,10 +112,13 @@ def _other(protocol: str, row: Connection) -> AbstractFileSystem:
             if row.host:
                 raise ValueError("host is for SMB: write endpoint = 'https://…'")
             return s3.file_system(kind, row.user, row.password(), row.options)
-        return Guarded(kind(skip_instance_cache=True, **row.options), row.options)
+        return guarded.Guarded(kind(skip_instance_cache=True, **row.options), row.options)
     except (TypeError, ValueError) as error:
-        raise SettingsInvalid(f"{row.root} can't be reached with these options: {error}",
-                              remedy="Correct its row in REELYARD_SHARES") from error  # fmt: skip
+        said = guarded.masked(
+            str(error), guarded.secrets_in({**row.options, "password": row.password()})
+        )
+        raise SettingsInvalid(f"{row.root} can't be reached with these options: {said}",
+                              remedy="Correct its row in REELYARD_SHARES") from None  # fmt: skip
 
 
 def _package(protocol: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -54,7 +54,7 @@ class Guarded(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     ) -> None:
         super().__init__()
         self._fs = fs
-        self._secrets = sorted(set(secrets_of(options or {})), key=len, reverse=True)
+        self._secrets = secrets_in(options or {})
         self._uploading = dict(uploading or {})
         self._reader = reader
         self.protocol = fs.protocol
@@ -207,10 +207,14 @@ class _File:
 def as_os_error(error: Exception, path: str, secrets: list[str]) -> OSError:
     """What an error of a driver means, as an OSError with a number."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return OSError(_number(error), masked(text, secrets), path)
+
+
+def masked(text: str, secrets: Iterable[str]) -> str:
+    """A line of a text, without the secrets, of which the longest comes first."""
     for secret in secrets:
         text = text.replace(secret, "***")
-    line = " ".join(text.split())[:_LONGEST]
-    return OSError(_number(error), line, path)
+    return " ".join(text.split())[:_LONGEST]
 
 
 def _number(error: Exception) -> int:
@@ -225,11 +229,18 @@ def _number(error: Exception) -> int:
     return next((number for words, number in _BY_WORDS if words.search(what)), errno.EIO)
 
 
+def secrets_in(options: Mapping[str, Any]) -> list[str]:
+    """All of them once, the longest first: one may hold another."""
+    return sorted(set(secrets_of(options)), key=len, reverse=True)
+
+
 def secrets_of(options: Mapping[str, Any], named: bool = False) -> Iterator[str]:
     """The values of what looks like a secret by its name, however deep."""
     for name, value in options.items():
         secret = named or bool(_SECRET.search(str(name)))
         if isinstance(value, Mapping):
             yield from secrets_of(value, secret)
+        elif isinstance(value, list | tuple):
+            yield from secrets_of({str(number): one for number, one in enumerate(value)}, secret)
         elif secret and isinstance(value, str) and value:
             yield value

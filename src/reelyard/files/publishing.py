@@ -111,8 +111,7 @@ def remove_stagings(output: Place, before: str) -> bool:
     """
     found = [folder for folder in _stagings(output) if _token(output, folder) < before]
     for folder in found:
-        with suppress(FileNotFoundError):  # its own publisher was quicker
-            _remove(folder)
+        _remove(folder)
     return bool(found)
 
 
@@ -120,7 +119,8 @@ def withdraw(path: Place, staging: Staging, is_over: Callable[[], bool]) -> bool
     """Take a published file away if its job is over; whether it was taken away.
 
     It is moved aside first and looked at then. So whoever was asleep in between can't take away what a
-    later owner of the job has published meanwhile: that is put back, or was never touched.
+    later owner of the job has published meanwhile: that is put back, or was never touched. So is it where
+    nobody can tell: what ``is_over`` raises goes through.
     """
     aside = staging.folder / path.name
     try:
@@ -130,10 +130,13 @@ def withdraw(path: Place, staging: Staging, is_over: Callable[[], bool]) -> bool
         path.replace(aside)
     except FileNotFoundError:
         return False
-    over = is_over()
-    if not over and not path.exists():
-        aside.replace(path)
-    aside.unlink(missing_ok=True)
+    over = False
+    try:
+        over = is_over()
+    finally:
+        if not over and not path.exists():
+            aside.replace(path)
+        aside.unlink(missing_ok=True)
     return over
 
 
@@ -148,11 +151,13 @@ def _withdraw_object(path: DistantPath, aside: DistantPath, is_over: Callable[[]
         if not is_over():
             return False
         path.unlink()
-        if is_over():
-            return True
-        if not path.exists():
-            aside.copy(path)
-        return False
+        over = False
+        try:
+            over = is_over()
+        finally:
+            if not over and not path.exists():
+                aside.copy(path)
+        return over
     finally:
         aside.unlink(missing_ok=True)
 
@@ -176,8 +181,15 @@ def local(place: Place) -> Path:
 def _remove(folder: Place) -> None:
     if isinstance(folder, DistantPath):
         folder.remove_tree()
-    else:
-        shutil.rmtree(local(folder))
+        return
+    while True:
+        try:
+            shutil.rmtree(local(folder))
+            return
+        except FileNotFoundError:
+            # Its publisher is showing its files just now: one went meanwhile, and the others may follow.
+            if not folder.exists():
+                return
 
 
 def _stagings(output: Place) -> Iterator[Place]:

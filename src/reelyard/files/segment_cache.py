@@ -2,6 +2,7 @@
 
     root/entries/ab/ab12….mp4        the bytes
     root/entries/ab/ab12….mp4.json   their size and SHA-256, and what was measured of them
+    root/identity                    tells this cache from all others, for processes that ask whether they share one
 
 The note is written last, so an entry exists when its note does. Each use compares the bytes with the
 note: a damaged entry is dropped and made again. A user of an entry gets a hard link of its own; eviction
@@ -16,16 +17,21 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
+import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from . import atomic
 
 _NOTE = ".json"
+_IDENTITY = re.compile(r"[0-9a-f]{32}")
 _ABANDONED_SECONDS = 3600
 
 
@@ -46,6 +52,17 @@ class SegmentCache:
 
     root: Path
     limit: int
+
+    def identity(self) -> str:
+        """What no other cache is called, on any machine. Made when first asked for. Raises OSError."""
+        mark = self.root / "identity"
+        if known := _identity(mark):
+            return known
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(mark.with_suffix(".lock")):
+            if _identity(mark) is None:
+                atomic.write_text(mark, uuid.uuid4().hex)
+        return mark.read_text("ascii")
 
     def path(self, key: str, suffix: str) -> Path:
         return self.root / "entries" / key[:2] / f"{key}{suffix}"
@@ -168,6 +185,15 @@ class SegmentCache:
                     path.unlink()
             except FileNotFoundError:
                 continue  # another process swept it
+
+
+def _identity(mark: Path) -> str | None:
+    """What is written there, if it is whole."""
+    try:
+        written = mark.read_text("ascii", "replace")
+    except FileNotFoundError:
+        return None
+    return written if _IDENTITY.fullmatch(written) else None
 
 
 def _seal(note: Mapping[str, Any]) -> str:

@@ -3,7 +3,7 @@
     root/entries/ab/ab12….mp4   the bytes, the note, how long the note is: one object, so it is there whole or not
     root/uses/<any>.json        which entries were used; the time of that is the object's own
     root/trimmed                when it was last kept in its limit, and by whom
-    root/this-is-reelyards      a folder only: what tells it from the mount point of a share that is not mounted
+    root/this-is-reelyards      what tells this store from others, and a folder from the mount point of a share that is not mounted
 
 A note has the size and the SHA-256 of the bytes, and they are compared on each use: what is damaged is dropped, and made again.
 Whoever puts a segment a second time
@@ -79,6 +79,31 @@ class SegmentStore:
     def trouble(self) -> str | None:
         """Why it is not asked just now; None where it works as far as anybody knows."""
         return self._breaker.trouble
+
+    def identity(self) -> str | None:
+        """What no other store is called, whatever machine asks; None where it can't be reached just now."""
+        try:
+            return str(self._ask(self._identify))
+        except OSError as error:
+            self._log(error)
+            return None
+
+    def _identify(self, fs: AbstractFileSystem) -> str:
+        try:
+            return _text(fs.cat_file(self._mark))
+        except (
+            FileNotFoundError
+        ):  # an object store that was not asked before: a folder has it since it was opened
+            fs.pipe_file(self._mark, uuid.uuid4().hex.encode())
+            return _text(fs.cat_file(self._mark))
+
+    def holds(self, key: str, suffix: str, check: Callable[[], None] = _nothing) -> bool:
+        """Whether there is an entry; its bytes are looked at on use only."""
+        try:
+            return bool(self._ask(lambda fs: fs.exists(self._path(key, suffix)), check))
+        except OSError as error:
+            self._log(error)
+            return False
 
     def get(
         self, key: str, suffix: str, into: Path, check: Callable[[], None] = _nothing
@@ -196,7 +221,7 @@ class SegmentStore:
         leaves a folder, too, and that would fill up this machine's own disk."""
         known = self._recall()
         try:
-            found = fs.cat_file(self._mark).decode("ascii", "replace").strip()
+            found = _text(fs.cat_file(self._mark))
         except FileNotFoundError:
             if known:
                 raise _not_mounted() from None
@@ -252,6 +277,10 @@ class SegmentStore:
         if not isinstance(error, NotAsked):
             what = error.strerror or error
             _LOG.warning("the segment store %s can't be used just now: %s", self.name, what)
+
+
+def _text(mark: bytes) -> str:
+    return mark.decode("ascii", "replace").strip()
 
 
 def _not_mounted() -> OSError:

@@ -135,7 +135,8 @@ class Reader(_Handle):
     def _take(self, most: int) -> memoryview:
         """Some of what comes next, good until the next call; nothing at the end."""
         if not self._data and most:
-            self._link.connection.transport.give_back(self._piece_here)
+            used, self._piece_here = self._piece_here, memoryview(b"")  # given back once
+            self._link.connection.transport.give_back(used)
             self._piece_here = self._data = self._next(most)
         part, self._data = self._data[:most], self._data[most:]
         self._position += len(part)

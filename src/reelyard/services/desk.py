@@ -5,7 +5,7 @@ Somebody else's job is, to an operator, no job at all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,10 @@ from reelyard.domain.errors import (
     Problem,
 )
 from reelyard.domain.estimate import Estimate
-from reelyard.domain.farm import NORMAL_PRIORITY, Ahead, JobState
+from reelyard.domain.farm import NORMAL_PRIORITY, Ahead, JobState, SegmentRow
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import JobStatus
-from reelyard.domain.output import AUDIO_BIT_RATE, output_form
+from reelyard.domain.output import AUDIO_BIT_RATE
 from reelyard.domain.query import JobQuery, Page, Sort
 from reelyard.domain.routing import Queue, queue_for
 from reelyard.domain.timeline import seconds_of
@@ -37,6 +37,7 @@ from reelyard.store.search import Search
 from reelyard.store.workers import Workers
 
 from .films import Films
+from .gather import nothing
 from .job_file import Reading, look_through
 from .job_views import (
     ENDED,
@@ -50,6 +51,7 @@ from .job_views import (
     Whole,
     as_document,
 )
+from .making import Making, making
 from .outlook import outlook
 from .outputs import remove_output
 from .queue import WakeQueue
@@ -83,28 +85,31 @@ class JobDesk:
         return Reading(found.job, (*problems, *found.problems))
 
     def check(
-        self, principal: Principal, document: object, problems: Sequence[Problem] = ()
+        self,
+        principal: Principal,
+        document: object,
+        problems: Sequence[Problem] = (),
+        stop: Callable[[], None] = nothing,
     ) -> Checked:
         """What is wrong with a job, how long and large it will be, and when it could be done.
 
-        ``problems`` were found with what came with it.
+        ``problems`` were found with what came with it; ``stop`` raises where nobody waits for it any more.
         """
         principal.allow(Action.SUBMIT)
         try:
             reading = self.read(document, problems)
-            prepared = self.submitting.preflight(reading.job, reading.problems)
+            prepared = self.submitting.preflight(reading.job, reading.problems, stop)
         except JobRejected as rejected:
             return Checked(problems=rejected.problems)
         plan, job = prepared.plan, reading.job
-        form = output_form(enable_4k=job.enable_4k)
         seconds = float(seconds_of(plan.frames))
-        starts, ends = self._outlook_of(job, plan.frames)
+        starts, ends = self._outlook_of(job, plan.frames + prepared.guessed)
         return Checked(
             warnings=prepared.warnings,
             queue=queue_for(job),
             seconds=seconds,
             items={one.position: float(seconds_of(one.frames)) for one in plan.items},
-            largest=round(seconds * (form.target_rate + AUDIO_BIT_RATE) / 8),
+            largest=round(seconds * (plan.form.target_rate + AUDIO_BIT_RATE) / 8),
             starts_in=starts,
             done_in=ends,
         )
@@ -112,7 +117,7 @@ class JobDesk:
     def _outlook_of(self, job: Job, frames: int) -> tuple[float | None, float | None]:
         new = Ahead(
             job_id=job.job_id, status=JobStatus.QUEUED, queue=queue_for(job),
-            enable_4k=job.enable_4k, frames=frames, progress=0.0, seconds_left=None,
+            enable_4k=job.enable_4k and not job.excerpt.is_draft, frames=frames, progress=0.0, seconds_left=None,
             worker_id=None, not_before=None,
         )  # fmt: skip
         known = outlook([*self.jobs.ahead(), new], self.workers.list(), self.queues.paused())
@@ -125,8 +130,14 @@ class JobDesk:
             raise JobRejected(reading.problems)
         return reading.job
 
-    def submit(self, principal: Principal, document: object, wanted: Wanted) -> Submitted:
-        """Raises JobRejected with all problems, JobConflict, NotAllowed."""
+    def submit(
+        self,
+        principal: Principal,
+        document: object,
+        wanted: Wanted,
+        stop: Callable[[], None] = nothing,
+    ) -> Submitted:
+        """Raises JobRejected with all problems, JobConflict, NotAllowed, and what ``stop`` raises."""
         principal.allow(Action.SUBMIT)
         if wanted.priority > NORMAL_PRIORITY:
             principal.allow(Action.ORDER_QUEUE)
@@ -135,7 +146,7 @@ class JobDesk:
         return self.submitting(
             reading.job, principal.user_id, priority=wanted.priority, key=wanted.key,
             problems=reading.problems, by=principal.username, metadata=wanted.metadata,
-            webhook=hook,
+            webhook=hook, check=stop,
         )  # fmt: skip
 
     # Looking at them
@@ -165,16 +176,26 @@ class JobDesk:
             known = self._known()
             ahead = _ahead(state, known.before)
             starts, ends = known.estimate.starts.get(job_id), known.estimate.jobs.get(job_id)
+        segments = self.jobs.segments(job_id)
         return JobDetail(
             state=state,
             job=self.jobs.job(job_id),
-            segments=self.jobs.segments(job_id),
+            segments=segments,
+            making=self._making_of(state, segments),
             attempts=self.jobs.attempts(job_id),
             history=self.jobs.history(job_id),
             ahead=ahead,
             starts_in=starts,
             done_in=ends,
         )
+
+    def making(self, principal: Principal, job_id: str) -> Making:
+        """Who makes what of a film. Raises JobUnknown."""
+        return self._making_of(self.state(principal, job_id), self.jobs.segments(job_id))
+
+    def _making_of(self, state: JobState, segments: Sequence[tuple[SegmentRow, str]]) -> Making:
+        is_running = state.status is JobStatus.PROCESSING
+        return making(state, segments, self.jobs.offered(state.job_id) if is_running else ())
 
     def asked(self, principal: Principal, job_id: str) -> Job:
         """What was asked for. Raises JobUnknown."""

@@ -136,7 +136,7 @@ class Making:
         self._folder.mkdir()
         output = self._folder / "draft.mp4"
         with closing(JobLog(self._folder / "log", quoted)) as log:
-            log.step(f"draft of {len(self._job.items)} items for {self._job.channel_name}")
+            log.step(f"draft of {len(self._job.wanted.items)} items for {self._job.channel_name}")
             try:
                 return renderer.render(self._job, output, log, self._watch, self._stop)
             except ReelyardError as error:

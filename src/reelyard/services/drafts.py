@@ -34,6 +34,7 @@ from reelyard.domain.errors import (
     TooManyRequests,
     printable,
 )
+from reelyard.domain.excerpt import LONGEST_ITEM_SECONDS
 from reelyard.domain.job import Job
 from reelyard.domain.timeline import frames_in
 from reelyard.files.work_folder import work_folder
@@ -47,7 +48,6 @@ _LOG = logging.getLogger(__name__)
 ITEM_SECONDS = 5.0
 """How much of each item a draft shows unless something else is asked for."""
 
-LONGEST_ITEM_SECONDS = 3600.0
 WAITING = 4
 _ENDS_WITHIN = 2.0
 
@@ -187,7 +187,7 @@ def _item_frames(seconds: float | None) -> int | None:
         return None
     if not (math.isfinite(seconds) and 0 < seconds <= LONGEST_ITEM_SECONDS):
         raise RequestInvalid("a draft can't show so much of an item",
-                             remedy=f"Give more than 0 s and at most {LONGEST_ITEM_SECONDS:.0f}",
+                             remedy=f"Give more than 0 s and at most {LONGEST_ITEM_SECONDS}",
                              field="seconds_per_item")  # fmt: skip
     return frames_in(Fraction(seconds))
 

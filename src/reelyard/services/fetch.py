@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -36,7 +39,10 @@ _MISSING = (errno.ENOENT, errno.ENOTDIR)
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A job that can be rendered here. ``bytes_copied`` came over the network in ``seconds``."""
+    """A job that can be rendered here. ``bytes_copied`` came over the network in ``seconds``.
+
+    ``left`` is what a budget left where it is, and why.
+    """
 
     job: Job
     copied: int
@@ -45,6 +51,7 @@ class Fetched:
     missing: int
     bytes_copied: int
     seconds: float
+    left: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         rate = f" ({self.bytes_copied / self.seconds / 1e6:.1f} MB/s)" if self.bytes_copied else ""
@@ -53,6 +60,37 @@ class Fetched:
             f"{rate}; {self.here} were here already, {self.in_place} are on this machine's own disks"
             + (f"; {self.missing} are missing" if self.missing else "")
         )
+
+
+class Budget:
+    """How much may be copied, and for how long from now: what does not fit is left where it is."""
+
+    def __init__(self, seconds: float, size: int) -> None:
+        self.ends_at = time.monotonic() + seconds
+        self._left = size
+        self._lock = threading.Lock()
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self.ends_at
+
+    def spend(self, size: int) -> bool:
+        """Whether so many bytes more may be copied; then they are counted."""
+        with self._lock:
+            fits = size <= self._left
+            self._left -= size if fits else 0
+        return fits
+
+
+class _Absent(StrEnum):
+    """Why a source is not here."""
+
+    MISSING = "it is missing"
+    LATE = "copying it takes too long"
+    LARGE = "there is too much to copy"
+
+
+_LEFT = (_Absent.LATE, _Absent.LARGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +109,12 @@ class Fetch:
         pin: str,
         check: Callable[[], None],
         say: Callable[[str], None] = lambda _: None,
+        budget: Budget | None = None,
     ) -> Fetched:
         """Have every source of ``job`` here, kept under ``pin`` until ``release``.
 
-        A file that is missing keeps its path: planning says what that means for the job.
+        A file that is missing keeps its path: planning says what that means for the job. So does what the
+        ``budget`` leaves; what was copied of it is kept for the next time.
         Raises SourcesUnavailable where a whole folder is gone or nothing comes for ``stall_seconds``,
         OutOfDisk, and what ``check`` raises.
         """
@@ -84,11 +124,14 @@ class Fetch:
         # Not waited for when it is left: a thread may be stuck in a share that does not answer.
         pool = ThreadPoolExecutor(COPIES_AT_ONCE, "copy")
         try:
-            futures = [(path, pool.submit(self._one, path, pin, watch, say)) for path in paths]
-            watch.wait([one for _, one in futures], paths)
+            futures = [
+                (path, pool.submit(self._one, path, pin, watch, say, budget)) for path in paths
+            ]
+            watch.wait([one for _, one in futures], paths, budget.ends_at if budget else math.inf)
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-        found = {path: one.result() for path, one in futures}
+        found = {path: _result(one) for path, one in futures}
+        left = {path: str(one) for path, one in found.items() if one in _LEFT}
         here = {path: one for path, one in found.items() if isinstance(one, _Here)}
         copies = [one.copied for one in here.values() if one.copied]
         fetched = [one for one in copies if not one.was_here]
@@ -97,9 +140,10 @@ class Fetch:
             copied=len(fetched),
             here=len(copies) - len(fetched),
             in_place=len(here) - len(copies),
-            missing=len(found) - len(here),
+            missing=len(found) - len(here) - len(left),
             bytes_copied=sum(one.copied for one in fetched),
             seconds=time.monotonic() - begun,
+            left=left,
         )
 
     def release(self, pin: str) -> None:
@@ -129,7 +173,22 @@ class Fetch:
         not be used."""
         return (self.only_connections and path == where) or not self.allows(Path(where))
 
-    def _one(self, path: str, pin: str, watch: _Watch, say: Callable[[str], None]) -> _Here | str:
+    def _kept_off(self, source: Source, budget: Budget) -> _Absent | None:
+        """Why a source is not copied now. Raises OSError where there is none."""
+        if budget.is_over:
+            return _Absent.LATE
+        identity = source.identity()
+        fits = self.copies.holds(identity) or budget.spend(identity.size)
+        return None if fits else _Absent.LARGE
+
+    def _one(
+        self,
+        path: str,
+        pin: str,
+        watch: _Watch,
+        say: Callable[[str], None],
+        budget: Budget | None,
+    ) -> _Here | _Absent:
         watch.check()
         where: str | Source = path
         try:
@@ -138,18 +197,20 @@ class Fetch:
                 if not self._is_left_to_planning(path, where):
                     Path(where).stat()
                 return _Here(where)
+            if budget is not None and (why := self._kept_off(where, budget)):
+                return why
             copied = self.copies.fetch(where, pin, watch.check, lambda _: watch.moved())
         except ShareUnknown as error:
             if self.only_connections:
-                return _GONE  # planning says so, of each item
+                return _Absent.MISSING  # planning says so, of each item
             raise SourcesUnavailable(f"{printable(path)}: {error}", remedy=_ADD_SHARE) from error
         except NameInvalid:
-            return _GONE  # a catalogue may hold such a name; planning says so
+            return _Absent.MISSING  # a catalogue may hold such a name; planning says so
         except (OSError, ValueError) as error:
             failure = _failure(self.places.local(path) or path, where, error)
             say(f"copy failed: {printable(path)}: {failure or 'there is no such file'}")
             if failure is None:
-                return _GONE
+                return _Absent.MISSING
             raise failure from error
         watch.moved()
         if not copied.was_here:
@@ -158,6 +219,16 @@ class Fetch:
 
 
 _ADD_SHARE = "Add the share to REELYARD_SHARES on this machine"
+
+
+def _result(future: Future[_Here | _Absent]) -> _Here | _Absent:
+    """What came of a copy. One that was stopped because the time was over may still hang."""
+    if future.cancelled() or not future.done():
+        return _Absent.LATE
+    try:
+        return future.result()
+    except Cancelled:
+        return _Absent.LATE
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +258,16 @@ class _Watch:
             raise Cancelled
         self._check()
 
-    def wait(self, futures: Sequence[Future[Any]], paths: Sequence[str]) -> None:
-        """Returns when all are done. Raises the first error then; at once what ``check`` raises, and
-        SourcesUnavailable when nothing comes any more."""
+    def wait(
+        self, futures: Sequence[Future[Any]], paths: Sequence[str], ends_at: float = math.inf
+    ) -> None:
+        """Returns when all are done, or stopped at ``ends_at``. Raises the first error then; at once what
+        ``check`` raises, and SourcesUnavailable when nothing comes any more."""
         try:
             while wait(futures, _LOOK_SECONDS).not_done:
                 self._check()
+                if time.monotonic() > ends_at:
+                    return
                 if time.monotonic() - self._moved_at > self._stall_seconds:
                     raise self._stalled(futures, paths)
         finally:
@@ -207,9 +282,6 @@ class _Watch:
             f"nothing came for {self._stall_seconds:.0f} s of {printable(', '.join(stuck))}",
             remedy="Check that the share can be reached from this machine",
         )
-
-
-_GONE = "missing"
 
 
 def _copied(source: Source, copied: Copied) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from reelyard.domain.errors import JobRejected, Problem
+from reelyard.domain.excerpt import LONGEST_ITEM_SECONDS, WHOLE, Excerpt
 from reelyard.domain.job import Item, ItemType, Job, OnBadItem
 from reelyard.domain.share import NameInvalid, parse
 from reelyard.engine.text import MOST_LETTERS, letters
@@ -32,6 +34,7 @@ LONGEST_STILL = 24 * 3600
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 PathText = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Position = Annotated[int, Field(ge=1, le=MOST_ITEMS)]
 
 
 Document = TypeVar("Document", bound=BaseModel)
@@ -43,7 +46,7 @@ class ItemDocument(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     item_type: ItemType
-    position: Annotated[int, Field(ge=1, le=MOST_ITEMS)] | None = None
+    position: Position | None = None
     path: PathText | None = None
     video_id: Name | None = None
     duration: Annotated[float, Field(gt=0, le=LONGEST_STILL, allow_inf_nan=False)] | None = None
@@ -64,7 +67,16 @@ class JobDocument(BaseModel):
     on_bad_item: OnBadItem = OnBadItem.FAIL
     loudness: bool = False
     chapters: bool = False
+    draft: bool = False
+    item_seconds: (
+        Annotated[float, Field(gt=0, le=LONGEST_ITEM_SECONDS, allow_inf_nan=False)] | None
+    ) = None
+    first_item: Position | None = None
+    last_item: Position | None = None
     job_id: uuid.UUID | None = None
+
+
+_NOTHING: Mapping[str, object] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +87,20 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
-def read_job(path: Path) -> Job:
+def read_job(path: Path, instead: Mapping[str, object] = _NOTHING) -> Job:
     """The job in a file; relative paths in it are relative to the file.
 
-    Raises JobRejected with every problem there is.
+    ``instead``: fields that are not to be as the file has them. Raises JobRejected with every problem there is.
     """
-    return _whole(look_through(_load(path), path.absolute().parent))
+    return _whole(read_what_there_is(path, instead))
 
 
-def read_what_there_is(path: Path) -> Reading:
+def read_what_there_is(path: Path, instead: Mapping[str, object] = _NOTHING) -> Reading:
     """A file's job as far as it can be read. Raises JobRejected where there is nothing of it."""
-    return look_through(_load(path), path.absolute().parent)
+    document = _load(path)
+    if isinstance(document, dict):
+        document = {**document, **instead}
+    return look_through(document, path.absolute().parent)
 
 
 def parse_job(document: object, folder: Path) -> Job:
@@ -114,6 +129,8 @@ def look_through(document: object, folder: Path) -> Reading:
         raise JobRejected(problems)
     numbered = [(one.position or n, one) for n, one in enumerate(documents, 1) if one]
     numbered.sort(key=lambda pair: pair[0])
+    excerpt = _excerpt(job)
+    wrong = excerpt.problems([_position(raw, n) for n, raw in enumerate(items[:MOST_ITEMS], 1)])
     read = Job(
         job_id=str(job.job_id or uuid.uuid4()),
         channel_name=job.channel_name,
@@ -122,8 +139,18 @@ def look_through(document: object, folder: Path) -> Reading:
         on_bad_item=job.on_bad_item,
         loudness=job.loudness,
         chapters=job.chapters,
+        excerpt=WHOLE if wrong else excerpt,
     )
-    return Reading(read, tuple(problems))
+    return Reading(read, (*problems, *wrong))
+
+
+def _excerpt(job: JobDocument) -> Excerpt:
+    return Excerpt(
+        is_draft=job.draft,
+        item_seconds=_exact(job.item_seconds),
+        first_item=job.first_item,
+        last_item=job.last_item,
+    )
 
 
 _EXAMPLE = "Start with channel_name and items; README shows a whole job file"
@@ -231,14 +258,19 @@ def _item(raw: object, number: int, problems: list[Problem]) -> ItemDocument | N
         problems.append(_problem("not_an_item", "an item is a list of fields",
                                  "Give it item_type and path", number))  # fmt: skip
         return None
-    given = raw.get("position")
-    position = given if isinstance(given, int) and 1 <= given <= MOST_ITEMS else number
+    position = _position(raw, number)
     found: list[Problem] = [problem for rule in _RULES for problem in rule(raw, position)]
     document = _validated(ItemDocument, raw, position, found)
     if document:
         found += _trim_rule(document, position)
     problems += found
     return None if found else document
+
+
+def _position(raw: object, number: int) -> int:
+    """Where an item is, as far as it says so in any sensible way; ``number`` is its place in the list."""
+    given = raw.get("position") if isinstance(raw, dict) else None
+    return given if isinstance(given, int) and 1 <= given <= MOST_ITEMS else number
 
 
 def _validated(

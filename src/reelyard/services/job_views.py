@@ -16,6 +16,7 @@ from reelyard.domain.webhook import Webhook
 from reelyard.store.queues import Pause
 from reelyard.store.rows import encoded
 
+from .making import Making
 from .outputs import CHAPTERS_SUFFIX, REPORT_SUFFIX, SHEET_SUFFIX
 
 LOGS = ("job.log", "ffmpeg_cmd.txt", "ffmpeg_stderr.txt")
@@ -63,6 +64,7 @@ class JobDetail:
     state: JobState
     job: Job
     segments: Sequence[tuple[SegmentRow, str]]
+    making: Making
     attempts: Sequence[Attempt]
     history: Sequence[Happening]
     ahead: int | None
@@ -111,6 +113,8 @@ def as_document(job: Job) -> dict[str, Any]:
         "loudness": job.loudness,
         "chapters": job.chapters,
     }
+    excerpt = job.excerpt.renumbered([item.position for item in job.items])
+    wanted = {name: value for name, value in excerpt.fields.items() if value}
     items = []
     for item in job.items:
         said = {
@@ -124,4 +128,4 @@ def as_document(job: Job) -> dict[str, Any]:
             "text_animation_text": item.text,
         }
         items.append({name: value for name, value in said.items() if value is not None})
-    return {"channel_name": job.channel_name, **flags, "items": items}
+    return {"channel_name": job.channel_name, **flags, **wanted, "items": items}

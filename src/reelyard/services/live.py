@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -162,10 +162,11 @@ class _Look:
             self._newest = self._feed.newest()
             back = self._newest - self._back
             self._told.extend(one.number for one in self._feed.after(back))
-        # Both are read before either is told: what is lost with the database is read again.
+        # All is read before either is told: what is lost with the database is read again.
         lines = self._feed.after(self._newest - self._back, _REPLAYED + self._back)
         running = self._feed.running()
-        return [*self._happened(lines), *self._moved(running)]
+        helpers = self._feed.helpers() if running else {}
+        return [*self._happened(lines), *self._moved(running, helpers)]
 
     @property
     def _back(self) -> int:
@@ -178,13 +179,16 @@ class _Look:
         self._newest = max([self._newest or 0, *(one.number for one in new)])
         return _shown(new)
 
-    def _moved(self, states: Sequence[JobState]) -> Iterator[LiveEvent]:
+    def _moved(
+        self, states: Sequence[JobState], helpers: Mapping[str, Mapping[str, int]]
+    ) -> Iterator[LiveEvent]:
         running = {state.job_id: state for state in states}
         for job_id, state in running.items():
-            now = (state.stage, state.progress, state.speed, state.worker_id)
+            made = dict(helpers.get(job_id, {}))
+            now = (state.stage, state.progress, state.speed, state.worker_id, made)
             if self._progress.get(job_id) != now:
                 self._progress[job_id] = now
-                yield progress(state)
+                yield progress(state, made)
         for job_id in self._progress.keys() - running.keys():
             del self._progress[job_id]
 
@@ -232,8 +236,8 @@ def _led_to(what: str) -> JobStatus | None:
     return target(Event(what)) if what in set(Event) else None
 
 
-def progress(state: JobState) -> LiveEvent:
-    """How far a job is, as an event."""
+def progress(state: JobState, helpers: Mapping[str, int]) -> LiveEvent:
+    """How far a job is, as an event. ``helpers`` have made so many segments for it."""
     data = {
         "job_id": state.job_id,
         "status": state.status,
@@ -242,5 +246,6 @@ def progress(state: JobState) -> LiveEvent:
         "speed": state.speed,
         "seconds_left": state.seconds_left,
         "worker_id": state.worker_id,
+        "helpers": dict(helpers),
     }
     return LiveEvent(kind="progress", data=data, job_id=state.job_id, owner=state.user_id)

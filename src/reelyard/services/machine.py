@@ -83,7 +83,10 @@ class Machine:
         return self.proven(self.encoder or self.settings.encoder, form)
 
     def proven(self, wanted: str | None, form: OutputForm = HD) -> str:
-        """The encoder ``wanted``, or the best, once it was proved. Raises EncoderUnavailable."""
+        """The encoder ``wanted``, or the best, once it was proved.
+
+        Raises EncoderUnavailable, GraphicsCardBusy.
+        """
         name = ("encoder", wanted or "", form.name, *self._rests_on)
         known = self.memory().recall(*name)
         if isinstance(known, str):

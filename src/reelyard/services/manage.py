@@ -20,10 +20,14 @@ from reelyard.store.workers import Workers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerView:
-    """A worker and what it is at; the job is None where the asker may not see it."""
+    """A worker and what it is at; a job is None where the asker may not see it.
+
+    ``helped`` is another worker's, for which it makes segments.
+    """
 
     worker: Worker
     job: JobState | None
+    helped: JobState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,12 @@ class WorkerDesk:
 
     def _view(self, principal: Principal, worker: Worker) -> WorkerView:
         job = self.jobs.find(worker.job_id) if worker.job_id else None
-        shown = job if job is not None and principal.sees(job.user_id) else None
-        return WorkerView(worker=worker, job=shown)
+        helped = self.jobs.find(worker.helps) if worker.helps else None
+        return WorkerView(
+            worker=worker,
+            job=_seen(principal, job),
+            helped=_seen(principal, helped),
+        )
 
     def tell(self, principal: Principal, worker_id: str, order: Order) -> WorkerView:
         """Pause, wake (WORK), drain, or stop and have its job queued again. Raises WorkerUnknown."""
@@ -62,6 +70,10 @@ class WorkerDesk:
         principal.allow(Action.ORDER_WORKERS)
         self.get(principal, worker_id)
         self.workers.forget(worker_id, by=principal.username)
+
+
+def _seen(principal: Principal, job: JobState | None) -> JobState | None:
+    return job if job is not None and principal.sees(job.user_id) else None
 
 
 @dataclass(frozen=True, slots=True)

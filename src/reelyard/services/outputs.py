@@ -39,7 +39,8 @@ def check_output(
     if output.suffix.lower() != ".mp4":
         raise OutputUnusable(f"{output.name} is not an MP4's name", remedy="Let it end in .mp4")
     films = films or Films()
-    kept = [path for item in job.items for path in (item.path, item.logo_path) if path]
+    named = (path for item in job.items for path in (item.path, item.origin, item.logo_path))
+    kept = [path for path in named if path]
     kept += [str(job_file)] if job_file else []
     try:
         for made in targets(output):
@@ -90,7 +91,8 @@ def _same(one: Place, other: str, films: Films) -> bool:
     try:
         if isinstance(one, DistantPath):
             return str(one).casefold() == films.table.canonical(other).casefold()
-        return local(one).samefile(other)
+        found = films.table.locate(other)  # a name on a share may be a path here
+        return isinstance(found, str) and local(one).samefile(found)
     except (OSError, ValueError, RuntimeError):
         return False  # probing the source says what is wrong with it
 

@@ -21,13 +21,14 @@ class Prepared:
     """A job that can be rendered, how, and what an operator should know about it.
 
     ``job`` is without the items that had to be left out; ``skipped`` is how many of its frames the
-    plan does not show, because it is a draft's.
+    plan does not show, because it is a draft's; ``guessed`` what items have that nobody has looked at yet.
     """
 
     job: Job
     plan: Plan
     skipped: int
     warnings: tuple[Problem, ...]
+    guessed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,12 @@ class Planning:
     def prepare(
         self, job: Job, bad: Sequence[Problem] = (), check: Callable[[], None] = nothing
     ) -> Prepared:
-        """Plan a job, knowing that rendering found ``bad`` items.
+        """Plan what is wanted of a job, knowing that rendering found ``bad`` items.
 
         Raises JobRejected with all problems, unless the job says to leave such items out.
         """
-        job, unknown = resolve(job, self.catalogue)
+        known = {one.position for one in bad}
+        job, unknown = resolve(_wanted(job), self.catalogue, known)
         job, unplaced = placed(job, self.table)
         bad = [*bad, *unknown, *unplaced]
         workshop = self.workshop(job)
@@ -66,6 +68,16 @@ class Planning:
                 *(remark for one in gathered for remark in remarks(one)),
             ),
         )
+
+
+def _wanted(job: Job) -> Job:
+    """Raises JobRejected where nothing is: no film has no frames."""
+    if (wanted := job.wanted).items:
+        return wanted
+    raise JobRejected([
+        Problem(code="range_empty", message=f"there are no such items: {job.excerpt}", field="first_item",
+                remedy="Correct first_item and last_item, or leave them out")
+    ])  # fmt: skip
 
 
 def left_out(problem: Problem) -> Problem:

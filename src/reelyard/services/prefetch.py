@@ -73,7 +73,7 @@ class Prefetch:
         _LOG.info("job %s is next: prefetching", job.job_id)
         pin = self.pins.of(job.job_id)
         try:
-            resolved, _ = resolve(job, self.catalogue)
+            resolved, _ = resolve(job.wanted, self.catalogue)
             fetched = self.fetch(resolved, pin, _Interest(self, job.job_id))
         except Cancelled:
             self.fetch.release(pin)
@@ -91,7 +91,7 @@ class Prefetch:
         """Nobody goes on with what was copied in part for a job that was cancelled."""
         state = self.jobs.find(job.job_id)
         if state is not None and state.status is JobStatus.CANCELLED:
-            self.fetch.forget(resolve(job, self.catalogue)[0])
+            self.fetch.forget(resolve(job.wanted, self.catalogue)[0])
 
 
 class _Interest:

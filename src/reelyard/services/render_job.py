@@ -38,6 +38,8 @@ from reelyard.files.work_folder import work_folder
 
 from .films import Films
 from .gather import nothing
+from .help import NO_HELP, Help
+from .made import PICTURE_SUFFIX, TRACK_SUFFIX, Made, segment_name
 from .outputs import (
     CHAPTERS_SUFFIX,
     FILMS_ROOM,
@@ -46,7 +48,7 @@ from .outputs import (
     check_output,
     output_error,
 )
-from .pieces import PICTURE_SUFFIX, TRACK_SUFFIX, Made, Pieces, segment_name
+from .pieces import Pieces
 from .planning import Planning, Prepared
 from .progress import JOIN, Meter, Stage, Watcher
 from .report import as_text, report
@@ -123,7 +125,8 @@ class RenderJob:
         check_output(output, job, job_file, self.films)
         with closing(self.open_log(job, self.username, self.clock())) as log:
             named = self.films.name(output)
-            log.step(f"job {job.job_id}: {len(job.items)} items for {job.channel_name} to {named}")
+            count = len(job.wanted.items)
+            log.step(f"job {job.job_id}: {count} items for {job.channel_name} to {named}")
             try:
                 return self.render(job, output, log, watcher, stop or StopSignal())
             except ReelyardError as error:
@@ -142,6 +145,7 @@ class RenderJob:
         watcher: Watcher | None,
         stop: StopSignal,
         publication: Publication | None = None,
+        help_: Help = NO_HELP,
     ) -> Rendered:
         """Render and publish, writing into a log that is open. Raises ReelyardError."""
         begun = time.monotonic()
@@ -149,12 +153,13 @@ class RenderJob:
         try:
             with (
                 work_folder(self.cache.root / "work") as work,
-                self.bring(job, stop.check, log.step) as here,
+                self.bring(job.wanted, stop.check, log.step) as here,
                 Segments(self.cache, self.store, log, stop.check) as segments,
             ):
                 meter = Meter(watcher)
                 attempt = _Attempt(
-                    self, here, output, log, work, meter, begun, staging, publication, segments
+                    self, here, output, log, work, meter, begun, staging, publication, segments,
+                    help_,
                 )
                 done = attempt.complete(stop)
             log.step(f"done in {done.seconds:.1f} s")
@@ -192,6 +197,7 @@ class _Attempt:
     staging: Staging
     publication: Publication
     segments: Segments
+    help: Help
 
     def complete(self, stop: StopSignal) -> Rendered:
         prepared, pieces, made = self._make(stop)
@@ -241,6 +247,7 @@ class _Attempt:
             at_once=min(at_once, sessions.limit) if sessions else at_once,
             go_on=self.job.on_bad_item is OnBadItem.SKIP,
             sessions=sessions,
+            help_=self.help,
         )
 
     def _sessions(self, plan: Plan) -> Slots | None:
@@ -253,6 +260,8 @@ class _Attempt:
             f"planned {len(plan.items)} items, {plan.frames} frames, {segments} segments, "
             f"{plan.form.name}, {plan.encoding.encoder}, {plan.encoding.ffmpeg_version}"
         )
+        if not prepared.job.excerpt.is_whole:
+            self.log.step(f"not the whole film: {prepared.job.excerpt}")
         for item in plan.items:
             if item.by_processor is not None:
                 self.log.step(

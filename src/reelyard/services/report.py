@@ -15,7 +15,7 @@ from reelyard.domain.plan import Plan, PlannedItem
 from reelyard.domain.timeline import seconds_of
 from reelyard.engine.checks import FilmFacts
 
-from .pieces import Made
+from .made import Made
 
 REPORT_VERSION = 1
 _RATE_TOLERANCE = 0.15
@@ -37,6 +37,8 @@ def report(
         "output": output,
         "job_id": job.job_id,
         "channel_name": job.channel_name,
+        **job.excerpt.fields,
+        "draft": plan.form.is_draft,
         "features_used": list(job.features),
         "video_count": job.video_count,
         "total_duration": film.duration,
@@ -48,7 +50,11 @@ def report(
         "measured": film.as_dict(),
         "loudness": asdict(made.loudness) if made.loudness else None,
         "even_loudness": plan.even_loudness,
-        "cache": {"taken": len(made.cached), "rendered": len(made.rendered)},
+        "cache": {
+            "taken": len(made.cached),
+            "rendered": len(made.rendered),
+            "by_helpers": len(made.helped),
+        },
         "warnings": [*map(str, warnings), *rate_warnings(film, plan.form)],
         "remarks": rate_remarks(film, plan.form),
         "items": [_item(item, made) for item in plan.items],
@@ -83,7 +89,10 @@ def _item(item: PlannedItem, made: Made) -> dict[str, Any]:
         "silent": item.sound.recipe is None,
         "by_processor": item.by_processor or made.refused.get(item.position),
         "notes": [*item.notes, *dict.fromkeys(notes)],
-        "segments": [{"key": key, "cached": key in made.cached} for key in keys],
+        "segments": [
+            {"key": key, "cached": key in made.cached, "helper": made.helped.get(key)}
+            for key in keys
+        ],
     }
 
 

@@ -26,9 +26,18 @@ class CheckedCatalogue(Catalogue, Protocol):
         ...
 
 
-def resolve(job: Job, catalogue: Callable[[], Catalogue]) -> tuple[Job, list[Problem]]:
-    """The job with a path for every item that can have one, and a problem for every other."""
-    wanted = {item.video_id for item in job.items if item.video_id and not item.path}
+def resolve(
+    job: Job, catalogue: Callable[[], Catalogue], but: Collection[int | None] = ()
+) -> tuple[Job, list[Problem]]:
+    """The job with a path for every item that can have one, and a problem for every other.
+
+    Nothing is asked of items in the places of ``but``: what is wrong with them is known.
+    """
+    wanted = {
+        item.video_id
+        for item in job.items
+        if item.video_id and not item.path and item.position not in but
+    }
     if not wanted:
         return job, []
     found = catalogue().find(wanted)
@@ -36,7 +45,8 @@ def resolve(job: Job, catalogue: Callable[[], Catalogue]) -> tuple[Job, list[Pro
         item if item.path else replace(item, path=found.get(item.video_id or "", ""))
         for item in job.items
     )
-    return replace(job, items=items), [_problem(item) for item in items if not item.path]
+    unknown = [item for item in items if not item.path and item.position not in but]
+    return replace(job, items=items), [_problem(item) for item in unknown]
 
 
 def _problem(item: Item) -> Problem:

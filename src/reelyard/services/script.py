@@ -12,7 +12,7 @@ from reelyard.engine.ffmpeg import FFmpeg
 from reelyard.engine.picture import FONTS_DIR, TEXT_FILE
 from reelyard.engine.render import BYTES_PER_SAMPLE
 
-from .pieces import PICTURE_SUFFIX
+from .made import PICTURE_SUFFIX
 
 _HEAD = """\
 #!/usr/bin/env bash
@@ -81,8 +81,10 @@ def _join(plan: Plan, ffmpeg: FFmpeg) -> Iterator[str]:
     yield "\n# the film"
     listing = commands.film_list((_picture_name(one), len(one.frames)) for one in plan.picture)
     yield f"printf %s {quoted([listing])} > {commands.FILM_LIST}"
-    yield f"printf %s {quoted([ffmetadata(tiled(chapters_of(plan.items), plan.frames))])} > {commands.CHAPTER_FILE}"
-    yield _command(ffmpeg, commands.join("film.mp4"))
+    chapters = tiled(chapters_of(plan.items), plan.frames)
+    yield f"printf %s {quoted([ffmetadata(chapters)])} > {commands.CHAPTER_FILE}"
+    room = commands.index_room(plan.frames, len(chapters))
+    yield _command(ffmpeg, commands.join("film.mp4", room))
 
 
 def _command(ffmpeg: FFmpeg, arguments: Sequence[str], *, feed: bool = False) -> str:

@@ -86,6 +86,21 @@ class Segments:
         """Whether it is on this machine."""
         return self._cache.holds(key, suffix)
 
+    @property
+    def has_store(self) -> bool:
+        """Whether it is worth asking the store."""
+        return self._store is not None and not self._is_slow
+
+    def is_stored(self, key: str, suffix: str) -> bool:
+        """Whether the store has it, as far as it can say without giving it out."""
+        if self._store is None or self._is_slow:
+            return False
+        begun = self._clock()
+        found = self._store.holds(key, suffix, self._check)
+        if not found:
+            self._missed(self._clock() - begun)
+        return found
+
     def take_here(self, key: str, suffix: str, link_to: Path) -> Taken | None:
         """Give out what is on this machine."""
         entry = self._cache.take(key, suffix, link_to)

@@ -1,7 +1,7 @@
 """The sweep: what keeps the farm going whatever was lost. Any process may run it, one does at a time.
 
 It takes jobs from workers that are not heard of any more, wakes idle workers for jobs whose messages were
-lost or wait with a busy worker, delivers results, gives up on what waited too long, and takes back what
+lost or wait with a busy worker, invites others to help with what runs, delivers results, gives up on what waited too long, and takes back what
 cancelled jobs had published.
 """
 
@@ -15,10 +15,11 @@ from typing import Protocol
 
 from reelyard.domain.errors import BrokerUnavailable, DatabaseUnavailable, ReelyardError
 from reelyard.store.duties import Duties
+from reelyard.store.help import Offers
 from reelyard.store.outbox import Entry, Outbox
 
 from .clean_up import CleanUp
-from .queue import WakeQueue
+from .queue import WakeQueue, send_invitations
 from .results_export import ResultsExport
 
 _LOG = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Sweep:
 
     holder: str
     duties: Duties
+    offers: Offers
     outbox: Outbox
     results: Results
     queue: WakeQueue
@@ -98,6 +100,7 @@ class Sweep:
         for job_id in self.duties.give_up(self.longest_wait):
             _LOG.warning("job %s: gave up waiting", job_id)
         self._wake()
+        self._invite()
         self._deliver()
         self.clean_up.begin()
 
@@ -109,6 +112,13 @@ class Sweep:
                 _LOG.warning("job %s waits: %s", job_id, error.message)
                 return
             _LOG.info("job %s: woke a worker of %s", job_id, queue)
+
+    def _invite(self) -> None:
+        """An owner does so when it begins; workers that have nothing to do since then hear of it here."""
+        try:
+            send_invitations(self.offers, self.queue, min(_LONGEST_TURN, self.lease_seconds / 12))
+        except BrokerUnavailable as error:
+            _LOG.warning("nobody is asked to help: %s", error.message)
 
     def _deliver(self) -> None:
         due = self.outbox.due()

@@ -4,7 +4,8 @@ However it ends, the job's row says so, nobody owns the job any more, and nothin
 to blame decides what happens next:
 
 - the job itself (a broken clip, an unknown id): it fails, with every reason;
-- this worker (FFmpeg crashed, no encoder): another worker is to try, three times in all;
+- this worker (FFmpeg crashed): another worker is to try, three times in all;
+- its machine (no encoder works there): the job waits as for the world, and the worker is blamed alone;
 - the world (a share is gone, the disk is full): it waits in the queue, says for what, and whoever can
   goes on with it;
 - nobody (cancelled, worker stopped, lease lost): cancelled jobs stay so, others go back to the queue.
@@ -24,6 +25,7 @@ from reelyard.domain.errors import (
     BadMedia,
     Cancelled,
     DatabaseUnavailable,
+    EncoderUnavailable,
     FarmUnavailable,
     FFmpegFailed,
     GraphicsCardBusy,
@@ -42,9 +44,11 @@ from reelyard.files.publishing import Place, remove_stagings
 from reelyard.store.leases import Claim, Leases
 
 from .fetch import Fetch
+from .help import NO_HELP, Help
 from .keeper import Keeper, Reason, insist
 from .output_folder import OutputFolder
 from .outputs import check_output, output_error, remove_output, token_text
+from .owners_help import Helping, OwnersHelp
 from .render_job import Publication, Rendered, RenderJob
 from .resolve import Catalogue, resolve
 from .storage import log_failure
@@ -71,6 +75,7 @@ class WorkOnJob:
     outputs: OutputFolder
     must_stop: Callable[[], bool]
     time_limit: float
+    helping: Helping | None = None
 
     def __call__(self, named: str, task_id: str | None) -> JobStatus | None:
         """Work on the job whose turn it is in the queue of the job ``named``.
@@ -102,7 +107,7 @@ class WorkOnJob:
 
 
 def output_path(folder: Place, job: Job) -> Place:
-    return folder / f"{safe_name(job.channel_name)}_{job.job_id}.mp4"
+    return folder / f"{safe_name(job.channel_name)}_{job.job_id}{job.excerpt.suffix}.mp4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,17 +183,24 @@ class _Turn:
             remove_stagings(output, token_text(self.lease.token))  # turns earlier publishers away
             job = self._here(keeper, log)
             check_output(output, job, films=render_job.films)
-            publication = Publication(
-                token_text(self.lease.token), keeper.permit
-            )  # fmt: skip
-            return render_job.render(job, output, log, keeper.watch, keeper.stop, publication)
+            publication = Publication(token_text(self.lease.token), keeper.permit)
+            return render_job.render(
+                job, output, log, keeper.watch, keeper.stop, publication, self._help(log)
+            )
         except Exception as error:  # noqa: BLE001 - the job's row and log have to say what happened
             return error
+
+    def _help(self, log: JobLog) -> Help:
+        """From workers that have nothing to do."""
+        helping = self.using.helping
+        return OwnersHelp(helping, self.lease, log.step) if helping else NO_HELP
 
     def _here(self, keeper: Keeper, log: JobLog) -> Job:
         """The job with its sources on this machine."""
         begun = time.monotonic()
-        job, _ = resolve(self.claim.job, self.using.catalogue)  # unknown ones: planning says so
+        job, _ = resolve(
+            self.claim.job.wanted, self.using.catalogue
+        )  # unknown ones: planning says so
         ids = len({item.video_id for item in job.items if item.video_id})
         if ids:
             log.step(f"found {ids} videos in one query, {time.monotonic() - begun:.2f} s")
@@ -268,6 +280,10 @@ class _Turn:
             return leases.put_off(
                 lease, str(error), longest_delay=_LONGEST_DELAY, code=_code(error)
             )
+        if isinstance(error, EncoderUnavailable):
+            return leases.worker_failed(
+                lease, str(error), longest_delay=_LONGEST_DELAY, code=_code(error)
+            )
         if isinstance(error, ReelyardError):
             return leases.attempt_failed(lease, str(error), code=_code(error))
         return leases.attempt_failed(lease, f"an error in Reelyard itself: {error!r}")
@@ -289,7 +305,7 @@ class _Turn:
     def _leave_nothing(self, log: JobLog) -> None:
         """The renderer has taken its staging away; nobody goes on with what was copied in part."""
         try:
-            self.using.fetch.forget(resolve(self.claim.job, self.using.catalogue)[0])
+            self.using.fetch.forget(resolve(self.claim.job.wanted, self.using.catalogue)[0])
         except ReelyardError as error:  # of the database, or of a catalogue that is elsewhere
             log.say(f"the rest is left to the sweep: {error.message}")
 
@@ -317,11 +333,12 @@ def _finished(done: Rendered, seconds: float) -> Finished:
     plan, made = done.plan, done.made
     segments = tuple(
         SegmentRow(
-            one.position, one.part, made.key(one), len(one.frames), made.key(one) in made.cached
+            one.position, one.part, made.key(one), len(one.frames), made.key(one) in made.cached,
+            made.helped.get(made.key(one)),
         )
         for one in plan.picture
-    )
-    rendered = sum(one.frames for one in segments if not one.cached)
+    )  # fmt: skip
+    rendered = sum(one.frames for one in segments if not one.cached and one.worker_id is None)
     figures = {
         "frames": plan.frames,
         "frames_rendered": rendered,
@@ -329,7 +346,7 @@ def _finished(done: Rendered, seconds: float) -> Finished:
         "size": done.film.size,
         "render_seconds": round(done.seconds, 3),
     }
-    if rendered >= _MEASURABLE * plan.frames:
+    if rendered >= _MEASURABLE * plan.frames and not plan.form.is_draft:
         figures["speed"] = rendered / FRAME_RATE / done.seconds
     return Finished(
         output_path=done.named,

@@ -148,6 +148,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=60.0, ge=1, le=86_400, description="a worker not heard of for so long is gone"
     )
+    assist: bool = Field(
+        default=True, description="render segments of other workers' jobs while there is none to do"
+    )
     wait_hours: float = Field(
         default=24.0, gt=0, le=10_000, description="how long a job waits for a share or for room"
     )

@@ -128,6 +128,7 @@ def _job(state: JobState) -> dict[str, Any]:
         "user_id": state.user_id,
         "queue": state.queue.value,
         "enable_4k": state.enable_4k,
+        **state.excerpt.fields,
         "created_at": _iso(state.created_at),
         "started_at": _iso(state.started_at),
         "completed_at": _iso(state.completed_at),

@@ -22,7 +22,7 @@ from reelyard.system.this_system import this_system
 from .database_url import EXAMPLES, parsed, read_schema, refuse_unknown
 from .version import refuse_foreign_tables, refuse_foreign_version, version
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration. The number is checked on opening; Alembic is loaded only when it differs."""
 _BUSY_SECONDS = 30
 _MIGRATING = 0x5265656C  # the advisory lock on PostgreSQL

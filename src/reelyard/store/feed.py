@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from reelyard.domain.lifecycle import JobStatus
 from .database import Database
 from .rows import STATE_COLUMNS, WITH_NAMES, happening_of, state_of
 from .schema import events, jobs
+from .standings import helpers
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +74,8 @@ class Feed:
         with self._database.reading() as connection:
             rows = connection.execute(query.where(jobs.c.status == JobStatus.PROCESSING.value))
             return [state_of(row) for row in rows]
+
+    def helpers(self) -> Mapping[str, Mapping[str, int]]:
+        """Who helps with each of them, and how many segments each has made for it."""
+        with self._database.reading() as connection:
+            return helpers(connection)

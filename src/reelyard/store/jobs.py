@@ -20,6 +20,7 @@ from reelyard.domain.farm import (
     SegmentRow,
     Submission,
 )
+from reelyard.domain.help import OfferStanding
 from reelyard.domain.job import Job
 from reelyard.domain.lifecycle import Event, JobStatus
 from reelyard.domain.routing import Queue, queue_for
@@ -39,6 +40,7 @@ from .rows import (
     state_of,
 )
 from .schema import events, job_attempts, job_items, job_segments, jobs
+from .standings import standing
 from .webhooks import insert_webhook
 
 _SHORTEST_PREFIX = 4
@@ -64,7 +66,8 @@ class Jobs:
                 connection.execute(sa.insert(job_items), item_values(job))
                 if submission.webhook is not None:
                     insert_webhook(connection, submission.webhook)
-                note(connection, "submit", f"queued in {queue_for(job)}",
+                only = "" if job.excerpt.is_whole else f": {job.excerpt}"
+                note(connection, "submit", f"queued in {queue_for(job)}{only}",
                      job_id=job.job_id, by=submission.by)  # fmt: skip
         except IntegrityError as error:
             return self._first(job, submission, error)
@@ -159,13 +162,14 @@ class Jobs:
         columns = (
             jobs.c.job_id, jobs.c.status, jobs.c.queue_name, jobs.c.enable_4k, jobs.c.frames,
             jobs.c.progress, jobs.c.seconds_left, jobs.c.worker_id, jobs.c.not_before,
+            jobs.c.is_draft,
         )  # fmt: skip
         query = sa.select(*columns).where(jobs.c.status.in_(active)).order_by(*_TURN)
         with self._database.reading() as connection:
             return [
                 Ahead(
                     job_id=row.job_id, status=JobStatus(row.status), queue=Queue(row.queue_name),
-                    enable_4k=row.enable_4k, frames=row.frames, progress=row.progress,
+                    enable_4k=row.enable_4k and not row.is_draft, frames=row.frames, progress=row.progress,
                     seconds_left=row.seconds_left, worker_id=row.worker_id,
                     not_before=row.not_before,
                 )
@@ -333,6 +337,11 @@ class Jobs:
                 (SegmentRow(one.position, one.part, one.key, one.frames, one.cached), one.worker_id)
                 for one in connection.execute(query)
             ]
+
+    def offered(self, job_id: str) -> Sequence[OfferStanding]:
+        """What the owner of a running job offers to others, and who makes it."""
+        with self._database.reading() as connection:
+            return standing(connection, job_id)
 
     def history(self, job_id: str) -> Sequence[Happening]:
         """What happened to a job, the first thing first."""

@@ -146,7 +146,7 @@ class Leases:
             )  # fmt: skip
             if not closed:
                 return False
-            end_attempt(connection, lease, AttemptOutcome.COMPLETED, None, done.figures)
+            end_attempt(connection, lease, AttemptOutcome.COMPLETED, None, _figures(lease, done))
             self._record_segments(connection, lease, done)
             _reward(connection, lease, done.figures.get("speed"))
             post_result(connection, lease, done)
@@ -156,7 +156,8 @@ class Leases:
         connection.execute(sa.delete(job_segments).where(job_segments.c.job_id == lease.job_id))
         rows = [
             {"job_id": lease.job_id, "position": one.position, "part": one.part, "key": one.key,
-             "frames": one.frames, "cached": one.cached, "worker_id": lease.worker_id}
+             "frames": one.frames, "cached": one.cached,
+             "worker_id": one.worker_id or lease.worker_id}
             for one in done.segments
         ]  # fmt: skip
         if rows:
@@ -174,29 +175,53 @@ class Leases:
 
         This worker could not do it now; one that did not try yet comes first.
         """
+        return self._give(lease, AttemptOutcome.UNABLE, waiting_for, code,
+                          **self._wait(lease, waiting_for, longest_delay))  # fmt: skip
+
+    def worker_failed(
+        self, lease: Lease, message: str, *, longest_delay: float, code: str | None = None
+    ) -> bool:
+        """This worker's machine could not do it, whatever the job: that counts against the worker alone.
+
+        The job waits as with ``put_off``: others come first, and the limit of waiting ends it.
+        """
+        return self._give(lease, AttemptOutcome.FAILED, message, code, counts=True,
+                          **self._wait(lease, message, longest_delay))  # fmt: skip
+
+    def _wait(self, lease: Lease, waiting_for: str, longest_delay: float) -> dict[str, Any]:
+        """What is stored of a job that waits."""
         with self._database.reading() as connection:
             waited = connection.execute(
                 sa.select(jobs.c.waiting_since, now().label("now")).where(
                     jobs.c.job_id == lease.job_id
                 )
             ).one()
-        shortest = self.seconds / 4
         since = waited.waiting_since
         delay = (waited.now - since).total_seconds() if since else 0.0
-        return self._give(
-            lease, AttemptOutcome.UNABLE, waiting_for, code, waiting_for=storable(waiting_for),
-            not_before=now(min(longest_delay, max(shortest, delay / 4))),
-            waiting_since=sa.func.coalesce(jobs.c.waiting_since, now()),
-        )  # fmt: skip
+        return {
+            "waiting_for": storable(waiting_for),
+            "waiting_since": sa.func.coalesce(jobs.c.waiting_since, now()),
+            "not_before": now(min(longest_delay, max(self.seconds / 4, delay / 4))),
+        }
 
     def _give(
-        self, lease: Lease, outcome: AttemptOutcome, message: str, code: str | None, **values: Any
+        self,
+        lease: Lease,
+        outcome: AttemptOutcome,
+        message: str,
+        code: str | None,
+        *,
+        counts: bool = False,
+        **values: Any,
     ) -> bool:
+        """``counts``: against the worker."""
         with self._database.writing() as connection:
             done = move(connection, Event.HAND_BACK, lease.job_id, message, lease=lease,
                         stage="", progress=0.0, sent_at=None, **values)  # fmt: skip
             if done:
                 end_attempt(connection, lease, outcome, message, _coded(code))
+            if done and counts:
+                _count_failure(connection, lease, message)
             return done
 
     def refuse(self, lease: Lease, message: str, *, code: str | None = None) -> bool:
@@ -214,6 +239,13 @@ class Leases:
         """This worker could not do it. Another one is to try, unless three have."""
         with self._database.writing() as connection:
             return blame(connection, lease, AttemptOutcome.FAILED, message, code=code)
+
+
+def _figures(lease: Lease, done: Finished) -> dict[str, Any]:
+    """With the number of segments that others have made for it, if any."""
+    by_others = [one for one in done.segments if one.worker_id not in (None, lease.worker_id)]
+    made = sum(not one.cached for one in by_others)
+    return {**done.figures, "helped": made} if made else done.figures
 
 
 def _coded(code: str | None) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ Webhooks are told from here, too.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +16,7 @@ from reelyard.domain.lifecycle import Event, sources, target
 from .announce import announce
 from .clock import now
 from .rows import encoded, storable
-from .schema import events, job_attempts, jobs, workers
+from .schema import events, job_attempts, jobs, offered_segments, offers, workers
 
 _FREE = {"lease_until": None, "reserved_by": None, "speed": None, "seconds_left": None}
 """What every change of state leaves behind."""
@@ -76,7 +77,7 @@ def end_attempt(
     message: str | None,
     figures: dict[str, Any] | None = None,
 ) -> None:
-    """Close the books on one worker's turn, and have the worker free again."""
+    """Close the books on one worker's turn: the worker is free again, and what it offered is gone."""
     said = None if message is None else storable(message)
     values: dict[str, Any] = {"outcome": outcome.value, "ended_at": now(), "message": said}
     if figures is not None:
@@ -91,3 +92,25 @@ def end_attempt(
         .where(workers.c.worker_id == lease.worker_id, workers.c.job_id == lease.job_id)
         .values(job_id=None)
     )
+    drop_offer(connection, lease.job_id)
+
+
+def drop_offer(connection: sa.Connection, job_id: str) -> None:
+    """Nothing of the job is offered any more. The caller has the job's row locked."""
+    done = connection.execute(sa.delete(offers).where(offers.c.job_id == job_id))
+    if done.rowcount:
+        locked_in_order(connection, job_id)
+        this = offered_segments.c.job_id == job_id
+        connection.execute(sa.delete(offered_segments).where(this))
+
+
+def locked_in_order(
+    connection: sa.Connection, job_id: str, *conditions: sa.ColumnElement[bool]
+) -> Sequence[str]:
+    """Lock these offered segments; their keys. Who takes several takes them in the same order as others."""
+    return connection.scalars(
+        sa.select(offered_segments.c.key)
+        .where(offered_segments.c.job_id == job_id, *conditions)
+        .order_by(offered_segments.c.key)
+        .with_for_update(of=offered_segments)
+    ).all()

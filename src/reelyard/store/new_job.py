@@ -12,7 +12,7 @@ from reelyard.domain.lifecycle import JobStatus
 from reelyard.domain.routing import queue_for
 
 from .clock import now
-from .rows import encoded
+from .rows import encoded, excerpt_values
 from .schema import jobs
 
 _LONGEST_KEY = 200
@@ -27,6 +27,7 @@ def job_values(job: Job, submission: Submission) -> dict[str, object]:
         "on_bad_item": job.on_bad_item.value,
         "loudness": job.loudness,
         "chapters": job.chapters,
+        **excerpt_values(job),
         "status": JobStatus.QUEUED.value,
         "progress": 0.0,
         "stage": "",
@@ -40,7 +41,7 @@ def job_values(job: Job, submission: Submission) -> dict[str, object]:
         "attempts": 0,
         "round_token": 0,
         "frames": submission.frames,
-        "item_count": len(job.items),
+        "item_count": len(job.wanted.items),
         "warnings": list(submission.warnings),
         "idempotency_key": stored_key(submission.idempotency_key),
         "digest": submission.digest,

@@ -37,11 +37,16 @@ class Entry:
 
 
 def post_result(connection: sa.Connection, lease: Lease, done: Finished | None) -> None:
-    """Put the result of a job that has just ended into the outbox; None: it failed."""
+    """Put the result of a job that has just ended into the outbox; None: it failed.
+
+    A draft, or some of a film's items, is no compilation and has no result.
+    """
     row = connection.execute(
         sa.select(*STATE_COLUMNS).select_from(WITH_NAMES).where(jobs.c.job_id == lease.job_id)
     ).one()
     state = state_of(row)
+    if not state.excerpt.is_whole:
+        return
     assert state.completed_at is not None
     job = read_job(connection, lease.job_id)
     payload: dict[str, Any] = {

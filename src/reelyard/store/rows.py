@@ -10,6 +10,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 import sqlalchemy as sa
 
 from reelyard.domain.errors import printable
+from reelyard.domain.excerpt import Excerpt
 from reelyard.domain.farm import Attempt, AttemptOutcome, Capabilities, Happening, JobState, Worker
 from reelyard.domain.job import Item, ItemType, Job, OnBadItem
 from reelyard.domain.lifecycle import JobStatus, Order, WorkerState
@@ -65,6 +66,7 @@ def state_of(row: Row) -> JobState:
         log_folder=row.log_folder and decoded(row.log_folder),
         warnings=tuple(row.warnings),
         metadata=row.client_metadata,
+        excerpt=_excerpt_of(row),
     )
 
 
@@ -77,7 +79,26 @@ def job_of(row: Row, items: list[Row]) -> Job:
         on_bad_item=OnBadItem(row.on_bad_item),
         loudness=row.loudness,
         chapters=row.chapters,
+        excerpt=_excerpt_of(row),
     )
+
+
+def _excerpt_of(row: Row) -> Excerpt:
+    return Excerpt(
+        is_draft=row.is_draft,
+        item_seconds=_fraction(row.item_seconds),
+        first_item=row.first_item,
+        last_item=row.last_item,
+    )
+
+
+def excerpt_values(job: Job) -> dict[str, object]:
+    return {
+        "is_draft": job.excerpt.is_draft,
+        "item_seconds": _float(job.excerpt.item_seconds),
+        "first_item": job.excerpt.first_item,
+        "last_item": job.excerpt.last_item,
+    }
 
 
 def _item_of(row: Row) -> Item:
@@ -171,6 +192,7 @@ def worker_of(row: Row) -> Worker:
         order=Order(row.command),
         is_alive=alive,
         job_id=row.job_id,
+        helps=row.helps,
         failures=row.failures,
         quarantine=row.quarantine,
         speed=row.speed,

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    false,
 )
 
 from .clock import UtcTime
@@ -85,6 +86,11 @@ jobs = Table(
     Column("idempotency_key", Text),
     Column("digest", String(64), nullable=False),
     Column("client_metadata", JSON),  # the submitter's own; comes back in webhooks
+    # What of the film is wanted: a small one, the first seconds of each item, a range of items.
+    Column("is_draft", Boolean, nullable=False, server_default=false()),
+    Column("item_seconds", Double),
+    Column("first_item", Integer),
+    Column("last_item", Integer),
     UniqueConstraint("user_id", "idempotency_key"),
     Index("ix_jobs_turn", "status", "queue_name", "priority", "place"),
     # For looking through them: a page of any of these orders is read from its index. In the first one is
@@ -143,6 +149,43 @@ job_segments = Table(
     Column("worker_id", Text, nullable=False),
 )
 
+# What the owner of a running job offers to workers that have nothing to do. Gone when its attempt ends.
+offers = Table(
+    "offers",
+    metadata,
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("token", Integer, nullable=False),  # the owner's; an offer of an older one is void
+    Column("worker_id", Text, nullable=False),  # the owner
+    Column("ffmpeg", Text, nullable=False),
+    Column("encoder", String(32), nullable=False),
+    Column("terms", Text, nullable=False),  # the encoding and the film's form, as JSON
+    Column(
+        "meeting_places", JSON, nullable=False
+    ),  # caches and stores that the owner takes segments from
+    Column("offered_at", UtcTime, nullable=False),
+    Column("invited_at", UtcTime),  # when workers were last told
+)
+
+offered_segments = Table(
+    "offered_segments",
+    metadata,
+    Column("job_id", _Id, ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    Column("key", String(64), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("part", Integer, nullable=False),
+    Column("frames", Integer, nullable=False),
+    Column("state", String(16), nullable=False),  # a domain OfferState
+    Column("worker_id", Text),  # whose claim it is, or who made it
+    Column(
+        "claim", Integer, nullable=False
+    ),  # grows with every claim; nothing is written without the newest
+    Column("claimed_until", UtcTime),
+    Column("claimed_at", UtcTime),
+    Column("done_at", UtcTime),
+    Column("frames_done", Integer, nullable=False),
+    Index("ix_offered_segments_open", "job_id", "state", "frames"),
+)
+
 events = Table(
     "events",
     metadata,
@@ -174,6 +217,7 @@ workers = Table(
     Column("started_at", UtcTime, nullable=False),
     Column("seen_at", UtcTime, nullable=False),
     Column("capabilities", JSON, nullable=False),
+    Column("helps", _Id),  # the job of another worker that it renders segments of
 )
 
 outbox = Table(

@@ -24,10 +24,21 @@ _NOT_AGAIN = (AttemptOutcome.FAILED, AttemptOutcome.LOST, AttemptOutcome.UNABLE)
 
 
 def crew(connection: sa.Connection, alive_seconds: float) -> list[Worker]:
-    """All workers; alive is who was heard of within so many seconds."""
+    """All workers; alive is who was heard of within so many seconds.
+
+    Who was killed while it helped with a job that has ended meanwhile helps nobody.
+    """
     alive = sa.and_(workers.c.is_online, workers.c.seen_at > now(-alive_seconds))
+    known = [one for one in workers.c if one is not workers.c.helps]
+    helps = (
+        sa.select(jobs.c.job_id)
+        .where(jobs.c.job_id == workers.c.helps, jobs.c.status == JobStatus.PROCESSING.value, alive)
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        sa.select(*workers.c, alive.label("is_alive")).order_by(workers.c.worker_id)
+        sa.select(*known, helps.label("helps"), alive.label("is_alive")).order_by(
+            workers.c.worker_id
+        )
     )
     return [worker_of(row) for row in rows]
 

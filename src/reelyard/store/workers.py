@@ -47,7 +47,7 @@ class Workers:
         told = {
             "instance": instance, "host": host, "pid": pid, "is_online": True,
             "queues": [queue.value for queue in queues], "command": Order.WORK.value,
-            "job_id": None, "started_at": now(), "seen_at": now(),
+            "job_id": None, "helps": None, "started_at": now(), "seen_at": now(),
             "capabilities": asdict(capabilities),
         }  # fmt: skip
         with self._database.writing() as connection:
@@ -89,7 +89,7 @@ class Workers:
         this = (workers.c.worker_id == worker_id, workers.c.instance == instance)
         with self._database.writing() as connection:
             done = connection.execute(
-                sa.update(workers).where(*this).values(is_online=False, job_id=None)
+                sa.update(workers).where(*this).values(is_online=False, job_id=None, helps=None)
             )
             if done.rowcount:
                 self._let_go(connection, worker_id)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from nicegui import ui
 
 from .compose_check import Checker
+from .compose_excerpt import ExcerptChoice
 from .compose_page import Page, button, element, set_text
 from .words import clock, size, span
 
@@ -35,6 +36,7 @@ class Bar:
                 with self._whole:
                     ui.tooltip("A draft shows 5 seconds of each clip, or all of it")
                 self.draft = button("Draft", "movie", self._begin_draft, "draft").props("outline")
+                self.excerpt = ExcerptChoice(page)
                 self.submit = button("Submit", "send", submit, "submit")
 
     def _fact(self, name: str, label: str) -> None:
@@ -49,9 +51,11 @@ class Bar:
 
     def show(self, checker: Checker) -> None:
         """Bring all of it up to date."""
-        checked, rows = checker.checked, self._page.now.rows
+        checked, rows, wanted = checker.checked, self._page.now.rows, self._page.now.wanted
         well = checked is not None and not checked.problems
-        set_text(self._facts["items"], str(len(rows)))
+        some = f"{len(wanted)} of " if len(wanted) < len(rows) else ""
+        set_text(self._facts["items"], f"{some}{len(rows)}")
+        self.excerpt.sync()
         set_text(
             self._facts["length"], clock(checked.seconds) if checked and well else self._added_up()
         )
@@ -74,8 +78,11 @@ class Bar:
             self.draft.set_enabled(bool(rows))
 
     def _added_up(self) -> str:
-        lengths = [self._page.length(row) for row in self._page.now.rows]
-        known = [one for one in lengths if one is not None]
+        most = self._page.now.settings.excerpt.item_seconds
+        lengths = [self._page.length(row) for row in self._page.now.wanted]
+        known = [
+            one if most is None else min(one, float(most)) for one in lengths if one is not None
+        ]
         return clock(sum(known)) + ("" if len(known) == len(lengths) else " +")
 
     def _reason(self, checker: Checker) -> str:

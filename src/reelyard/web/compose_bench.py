@@ -12,6 +12,8 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 
+from reelyard.domain.excerpt import WHOLE
+
 from .compose_history import History
 from .compose_list import Compilation
 
@@ -61,9 +63,15 @@ class Bench:
         return f"page:{self._build}:{hashlib.sha256(said.encode()).hexdigest()}"
 
     def submitted(self) -> None:
-        """It became a job: the next one starts empty, and may be the very same again."""
+        """It became a job: the next one starts empty, and may be the very same again.
+
+        After a draft, or some of the items, the list stays: its film is still to come.
+        """
         self._build = uuid.uuid4().hex
-        self.change(self.now.cleared(), "submit")
+        is_over = self.now.settings.excerpt.is_whole
+        self.change(
+            self.now.cleared() if is_over else self.now.with_settings(excerpt=WHOLE), "submit"
+        )
 
     def watch(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Have ``watcher`` called after each change, until what this gives is called."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, Self
 
+from reelyard.domain.excerpt import WHOLE, Excerpt
 from reelyard.domain.farm import NORMAL_PRIORITY
 from reelyard.domain.job import ItemType, OnBadItem
 
@@ -26,6 +28,7 @@ class JobSettings:
     chapters: bool = False
     on_bad_item: OnBadItem = OnBadItem.FAIL
     priority: int = NORMAL_PRIORITY
+    excerpt: Excerpt = WHOLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +150,7 @@ class Compilation:
             "on_bad_item": settings.on_bad_item.value,
             "loudness": settings.loudness,
             "chapters": settings.chapters,
+            **{name: value for name, value in settings.excerpt.fields.items() if value},
             "items": [row.item() for row in self.rows],
         }
 
@@ -157,11 +161,27 @@ class Compilation:
         how = OnBadItem(document.get("on_bad_item", OnBadItem.FAIL))
         blank = replace(self, settings=JobSettings())
         made = blank._with(row_of_item(one) for one in document["items"])
-        return made.with_settings(**said, on_bad_item=how)
+        return made.with_settings(**said, on_bad_item=how, excerpt=_excerpt(document))
+
+    @property
+    def wanted(self) -> Sequence[Row]:
+        """The rows that are to be in the film."""
+        has = self.settings.excerpt.has
+        return [row for at, row in enumerate(self.rows, 1) if has(at)]
 
     def cleared(self) -> Self:
         """Nothing, as in the beginning; ids are still not given twice."""
         return replace(self, rows=(), settings=JobSettings())
+
+
+def _excerpt(document: Mapping[str, Any]) -> Excerpt:
+    seconds = document.get("item_seconds")
+    return Excerpt(
+        is_draft=document.get("draft", False),
+        item_seconds=None if seconds is None else Fraction(str(seconds)),
+        first_item=document.get("first_item"),
+        last_item=document.get("last_item"),
+    )
 
 
 def _styled(row: Row, template: Mapping[str, Any]) -> Row:

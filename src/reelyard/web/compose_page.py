@@ -31,6 +31,9 @@ FIELDS = {
     "item_type": "Type",
     "channel_name": "Channel",
     "items": "List",
+    "first_item": "From item",
+    "last_item": "To item",
+    "item_seconds": "Seconds of each clip",
 }
 
 _GOES_ON = frozenset(("is", "has", "holds", "can't", "does", "must", "should"))

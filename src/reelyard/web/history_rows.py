@@ -77,13 +77,14 @@ def _failed(state: JobState) -> bool:
 
 
 def _note(state: JobState) -> str:
-    """Why it failed or waits, in its first line."""
+    """What it is of a film, if not all; then why it failed or waits, in its first line."""
+    only = [] if state.excerpt.is_whole else [str(state.excerpt)]
     said = state.error_message if _failed(state) else state.waiting_for
     lines = (said or "").strip().splitlines()
     if lines:
-        return printable(lines[0])
-    extra = ["4K"] if state.enable_4k else []
-    return " · ".join([f"{state.items} item{'s' if state.items != 1 else ''}", *extra])
+        return " · ".join([*only, printable(lines[0])])
+    extra = ["4K"] if state.enable_4k and not state.excerpt.is_draft else []
+    return " · ".join([*only, f"{state.items} item{'s' if state.items != 1 else ''}", *extra])
 
 
 class Rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 
 from fastapi import Request
 from nicegui import ui
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from reelyard.domain.errors import JobUnknown, NotSignedIn, ReelyardError, printable
 from reelyard.domain.lifecycle import JobStatus
 from reelyard.services.live import LiveEvent
+from reelyard.services.making import Making
 from reelyard.services.office import Office
 
 from .frame import empty, frame
@@ -22,6 +24,7 @@ from .job_head import FACTS_CSS, Head
 from .job_items import ITEMS_CSS, Items
 from .job_logs import LOGS_CSS, Logs
 from .job_look import JOB_CSS, tagged, trouble
+from .job_makers import MAKERS_CSS, Makers
 from .job_read import JobView, read
 from .job_report import REPORT_CSS
 from .job_report import build as build_report
@@ -29,7 +32,7 @@ from .job_story import STORY_CSS, Story
 from .visitor import Visitor, visitor_of
 
 _LOG = logging.getLogger(__name__)
-_CSS = JOB_CSS + FACTS_CSS + FILM_CSS + ITEMS_CSS + LOGS_CSS + REPORT_CSS + STORY_CSS
+_CSS = JOB_CSS + FACTS_CSS + FILM_CSS + ITEMS_CSS + LOGS_CSS + MAKERS_CSS + REPORT_CSS + STORY_CSS
 _AT_MOST_EVERY = 1.0
 _AT_LEAST_EVERY = 10.0
 _LOOK_EVERY = 0.5
@@ -81,7 +84,10 @@ class JobPage:
         self._read_at = time.monotonic()
         # What happened after it was read and before the page listened is read again.
         self._is_stale = view.detail.state.status in ACTIVE
+        self._is_helped = bool(view.detail.making.pieces)
+        self._makers_at = self._read_at
         self._head: Head | None = None
+        self._makers: Makers | None = None
         self._story: Story | None = None
 
     def build(self) -> None:
@@ -103,6 +109,7 @@ class JobPage:
             self._head = Head(view, self._actions, self._visitor.principal())
             _warnings(view)
             film = Film(view) if state.status is JobStatus.COMPLETED else None
+            self._makers = Makers(state, view.detail.making)
             Items(view, film.seek if film is not None and view.has_film else None)
             build_report(view)
             self._story = Story()
@@ -128,6 +135,7 @@ class JobPage:
             self._fill()
         elif self._head is not None and self._story is not None:
             self._head.update(view)
+            self._show_makers(view.detail.making)
             self._story.update(view.detail.history, view.detail.attempts)
 
     def _show_trouble(self, error: ReelyardError | None) -> None:
@@ -143,6 +151,7 @@ class JobPage:
             is_known_to_run = self._view.detail.state.status is JobStatus.PROCESSING
             if event.kind == "progress" and is_known_to_run and self._head is not None:
                 self._head.progress(event.data)
+                self._is_helped = self._is_helped or bool(event.data["helpers"])
             else:
                 self._is_stale = True
 
@@ -151,6 +160,23 @@ class JobPage:
         waits = self._view.detail.state.status in ACTIVE
         if (self._is_stale and since > _AT_MOST_EVERY) or (waits and since > _AT_LEAST_EVERY):
             await self.refresh()
+        elif self._is_helped and time.monotonic() - self._makers_at > _AT_MOST_EVERY:
+            await self._look_at_makers()
+
+    async def _look_at_makers(self) -> None:
+        """Segments move faster than the job does. Trouble is told by whatever reads the rest."""
+        self._makers_at = time.monotonic()
+        if self._view.detail.state.status is JobStatus.PROCESSING:
+            with suppress(ReelyardError):
+                desk = self._office.jobs
+                self._show_makers(
+                    await self._visitor.ask(lambda who: desk.making(who, self._job_id))
+                )
+
+    def _show_makers(self, making: Making) -> None:
+        self._is_helped = bool(making.pieces)
+        if self._makers is not None:
+            self._makers.update(making)
 
 
 def _warnings(view: JobView) -> None:

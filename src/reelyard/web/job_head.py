@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from nicegui import ui
@@ -66,7 +66,9 @@ class Head:
         """What a live event says."""
         if self._state.status is JobStatus.PROCESSING:
             self._show(data["progress"], data["stage"], data["speed"])
-            self._next.set_text(_running_words(data["worker_id"], data["seconds_left"]))
+            self._next.set_text(
+                _running_words(data["worker_id"], data["seconds_left"], data["helpers"])
+            )
 
     def _show(self, percent: float, stage: str, speed: float | None) -> None:
         self._bar.set(percent)
@@ -75,6 +77,8 @@ class Head:
     def _facts(self, view: JobView) -> None:
         state = view.detail.state
         with ui.element("dl").classes("ry-facts"):
+            if not state.excerpt.is_whole:
+                tagged(_fact("Excerpt", str(state.excerpt)), "job-excerpt")
             self._place = _fact("Queue", _place_words(state))
             _fact("Submitted", f"{moment(state.created_at)} by {printable(state.username)}")
             if state.started_at is not None:
@@ -145,7 +149,8 @@ def next_words(view: JobView) -> str:
     if state.status is JobStatus.QUEUED:
         return _waiting_words(detail)
     if state.status is JobStatus.PROCESSING:
-        return _running_words(state.worker_id, detail.done_in)
+        helpers = [one.worker_id for one in detail.making.helpers]
+        return _running_words(state.worker_id, detail.done_in, helpers)
     if state.status is JobStatus.CANCELLED:
         return (
             "Cancelled. Finished pieces are in the cache: queued again, it renders only the rest."
@@ -176,9 +181,16 @@ def _before(ahead: int) -> str:
     return f", {ahead} job{'s' if ahead != 1 else ''} before it"
 
 
-def _running_words(worker: str | None, seconds: float | None) -> str:
+def _running_words(worker: str | None, seconds: float | None, helpers: Iterable[str]) -> str:
     left = about(seconds, "left") or "time left: not known yet"
-    return f"{worker or 'A worker'} works on it, {left}. You can close this page meanwhile."
+    names = sorted(map(printable, helpers))
+    who = printable(worker or "A worker")
+    with_ = (
+        f" with the help of {' and '.join(filter(None, (', '.join(names[:-1]), names[-1])))}"
+        if names
+        else ""
+    )
+    return f"{who} works on it{with_}, {left}. You can close this page meanwhile."
 
 
 def _reason(detail: JobDetail) -> None:

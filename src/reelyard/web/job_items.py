@@ -58,10 +58,11 @@ class Items:
         self._timed = timed_items(view.report)
         self._pieces = _by_item(view.detail.segments)
         self._wrong = _wrong(view.detail.state)
-        items = view.detail.job.items
+        items, count = view.detail.job.wanted.items, len(view.detail.job.items)
         with ui.card().classes("ry-card q-pa-md").style("gap: 6px") as card:
             with ui.row().classes("items-center full-width").style("gap: 12px"):
-                title = ui.label(f"{len(items)} item{'s' if len(items) != 1 else ''}")
+                some = f"{len(items)} of " if len(items) < count else ""
+                title = ui.label(f"{some}{count} item{'s' if count != 1 else ''}")
                 title.classes("text-subtitle1 text-weight-medium")
                 title.props("role=heading aria-level=2")
                 ui.space()

@@ -101,8 +101,9 @@ def length(state: JobState) -> str:
 def facts(state: JobState) -> str:
     """A job in a few words."""
     items = f"{state.items} item{'s' if state.items != 1 else ''}"
-    size = " · 4K" if state.enable_4k else ""
-    return f"{items} · {length(state)}{size} · {state.username}"
+    only = "" if state.excerpt.is_whole else f"{state.excerpt} · "
+    size = " · 4K" if state.enable_4k and not state.excerpt.is_draft else ""
+    return f"{only}{items} · {length(state)}{size} · {state.username}"
 
 
 def took(state: JobState) -> float | None:

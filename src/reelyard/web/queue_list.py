@@ -104,6 +104,7 @@ class QueueList:
 
     async def _put(self, job_id: str, others: Sequence[str], place: int) -> None:
         """``others`` are the waiting jobs without this one, shown or not."""
+        self._order = [*others[:place], job_id, *others[place:]]  # what the next key goes by
         if place < len(others):
             done = await self._actions.put_before(job_id, others[place])
         else:

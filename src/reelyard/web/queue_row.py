@@ -103,7 +103,10 @@ class Row:
 
     async def _move_by_key(self, grip: Element, step: Step, by: int) -> None:
         await step(self.job_id, by)
-        grip.run_method("focus")
+        # A row that is moved loses the focus. Who went on to something else meanwhile is left there.
+        grip.client.run_javascript(
+            f"if (document.activeElement === document.body) getHtmlElement({grip.id})?.focus();"
+        )
 
     def _make_buttons(self) -> None:
         named = printable(self.line.state.channel_name)

@@ -90,9 +90,10 @@ class _Crew:
 
     async def heard(self, events: Sequence[LiveEvent]) -> None:
         for one in events:
-            card = self._cards.get(str(one.data.get("worker_id")))
-            if one.kind == "progress" and card is not None:
-                card.progress(one.data)
+            if one.kind == "progress":
+                for name in (str(one.data["worker_id"]), *one.data["helpers"]):
+                    if name in self._cards:
+                        self._cards[name].progress(one.data)
         if any(one.kind != "progress" for one in events):
             await self.look()
 

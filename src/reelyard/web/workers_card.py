@@ -8,7 +8,7 @@ from typing import Any
 from nicegui import ui
 
 from reelyard.domain.errors import printable
-from reelyard.domain.farm import JobState, Worker
+from reelyard.domain.farm import Worker
 from reelyard.services.manage import WorkerView
 
 from .job_look import Bar, api, picture, stage_words, tagged
@@ -114,7 +114,7 @@ class Card:
         self.root.classes(
             add="" if worker.is_alive else "ry-last", remove="ry-last" if worker.is_alive else ""
         )
-        self._now.show(worker, view.job)
+        self._now.show(view)
         for key, text in _facts(worker).items():
             self._facts[key].set_text(printable(text))
         offered = {one.name for one in commands(worker)} | (
@@ -161,8 +161,9 @@ class _Now:
                 self._bar = Bar()
                 self._stage = ui.label().classes("ry-line ry-mono text-caption ry-dim full-width")
 
-    def show(self, worker: Worker, job: JobState | None) -> None:
-        is_at_work = worker.is_alive and worker.job_id is not None
+    def show(self, view: WorkerView) -> None:
+        worker, job = view.worker, view.job or view.helped
+        is_at_work = worker.is_alive and (worker.job_id or worker.helps) is not None
         self._picture.set_visibility(job is not None)
         self._bar.root.set_visibility(job is not None)
         if job is None:
@@ -172,7 +173,9 @@ class _Now:
         elif job.job_id != self._job_id:
             self._root.props["href"] = f"/jobs/{job.job_id}"
             self._picture.props["src"] = api(job.job_id, "thumbnail")
-            self._title.set_text(printable(job.channel_name))
+        if job is not None:
+            helps = "Helping " if view.job is None else ""
+            self._title.set_text(f"{helps}{printable(job.channel_name)}")
         self._job_id = None if job is None else job.job_id
         if job is not None:
             self._tell(job.progress, job.stage, job.speed, job.seconds_left)

@@ -58,11 +58,11 @@ def standing(worker: Worker) -> Standing:
     if worker.order is Order.PAUSE:
         text = "Pauses after this job." if busy else "Takes no jobs until it is woken."
         return Standing("Paused", "held", text)
-    return (
-        Standing("Busy", "busy", "Works on a job.")
-        if busy
-        else Standing("Idle", "good", "Waits for a job.")
-    )
+    if busy:
+        return Standing("Busy", "busy", "Works on a job.")
+    if worker.helps is not None:
+        return Standing("Helping", "busy", "Makes segments for another's job.")
+    return Standing("Idle", "good", "Waits for a job.")
 
 
 def _gone(worker: Worker) -> Standing:
@@ -82,6 +82,8 @@ def commands(worker: Worker) -> tuple[Command, ...]:
 
 def consequence(command: Command, worker: Worker, job: str) -> str:
     """What an order would do to the job that a worker is at; ``job`` is how that is called."""
+    if worker.job_id is None and worker.helps is not None:
+        return "It has no job of its own. Whom it helps goes on without it."
     if worker.job_id is None:
         return "It has no job now."
     if command.order is Order.STOP:
