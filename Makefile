@@ -4,15 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 
-.PHONY: demo test unit lint bench bench-encoding clean
+.PHONY: demo test unit lint pages rest bench bench-encoding clean
 
 demo: $(VENV)/.runs
 	$(BIN)/python -m demo
 
-# Linting and the unit tests take one core each.
+# Linting and the unit tests take one core each. The tests of the pages share one farm and one browser, so they are
+# one process beside the others.
 test: servers $(VENV)/.develops
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
-	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/web tests/media tests/services tests/store tests/files tests/catalog tests/api
+	$(MAKE) --no-print-directory --jobs=2 pages rest
+
+pages: $(VENV)/.develops
+	$(BIN)/python -m pytest -q tests/web
+
+rest: $(VENV)/.develops
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/media tests/services tests/store tests/files tests/catalog tests/api
 
 unit: $(VENV)/.develops
 	$(BIN)/coverage run -m pytest -q tests/unit
@@ -61,17 +68,15 @@ venv-package:
 
 # The tests start these for themselves, so no service is wanted: redis-tools holds the Redis server (as redis-check-rdb)
 # without one, and PostgreSQL is told before it comes to make no cluster.
-.PHONY: servers redis-package postgres-package chromium-package neighbour-packages
+.PHONY: servers redis-package postgres-package chromium-package neighbour-packages compiler-package
 servers:
 	@command -v redis-server >/dev/null || command -v redis-check-rdb >/dev/null || \
 		{ $(HAS_APT) && $(MAKE) -s redis-package; } || $(call without,Redis)
 	@command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || \
 		{ $(HAS_APT) && $(MAKE) -s postgres-package; } || $(call without,PostgreSQL)
 	@command -v chromium >/dev/null || { $(HAS_APT) && $(MAKE) -s chromium-package; } || $(call without,Chromium)
-
-	@{ command -v smbd && command -v smbclient && command -v pgbouncer && command -v ip; } >/dev/null || \
+	@PATH="$$PATH:/usr/sbin:/sbin"; { command -v smbd && command -v smbclient && command -v pgbouncer && command -v ip; } >/dev/null || \
 		{ $(HAS_APT) && $(MAKE) -s neighbour-packages; } || $(call without,Samba with smbclient or PgBouncer or iproute2)
-
 	@command -v cc >/dev/null || { $(HAS_APT) && $(MAKE) -s compiler-package; } || $(call without,C compiler)
 
 HAS_APT = command -v apt-get >/dev/null
@@ -80,7 +85,6 @@ INSTALL = $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -qqy --n
 without = { echo "No $(1) here: tests that need it are skipped; in CI they have to run." >&2; test "$$CI" != true; }
 
 # For a graphics card in software, which the tests build.
-.PHONY: compiler-package
 compiler-package:
 	echo "Installing a C compiler for the tests ..."
 	$(AS_ROOT) apt-get update -qq

@@ -40,7 +40,12 @@ def one_graph(
         )
         if item.logo_path:
             inputs += ["-i", item.logo_path]
-            graph.append(f"[{count}:v]scale='min(iw,{form.width // 4})':-1[l{number}]")
+            # The logo has to be brought to the picture's own colours: FFmpeg would otherwise give the picture the logo's.
+            graph.append(
+                f"[{count}:v]format=rgba,scale=w={form.width // 4}:h={form.height // 4}:"
+                "force_original_aspect_ratio=decrease,scale=out_color_matrix=bt709:out_range=limited,"
+                f"format=yuva420p[l{number}]"
+            )
             graph.append(f"{picture}{fitted}[c{number}]")
             fitted = "overlay=W-w-10:10"
             picture = f"[c{number}][l{number}]"

@@ -3,8 +3,10 @@
 Of each item a short run of pictures from its middle is decoded from the film and compared with the same pictures of the source,
 fitted to the canvas and never encoded. Only the lower part is compared: logo and letters lie above it. First each
 picture is found among the source's neighbouring ones, so that a film that is a few pictures off is told to be just that, and
-its VMAF still says how good its pictures are. VMAF also looks at motion, so the ends of a run, which have no neighbours,
-are not counted.
+its VMAF still says how good its pictures are. Where a source has not the film's rate, which of two neighbours is shown is a matter
+of rounding: one picture more or less is not counted as off there, and clips with more than 30 pictures a second, of which
+some are never shown, are left out. VMAF also looks at motion, so the ends of a run, which have no neighbours, are not
+counted.
 
 The sound of each item is laid over the source's own until they match best; how far it had to be moved is how far it is off.
 """
@@ -41,6 +43,7 @@ _HEARD = SAMPLE_RATE
 _MOVED = SAMPLE_RATE // 4
 _QUIET = 0.003
 _MATCHES = 0.6
+_AS_GOOD = 0.98
 
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
 Samples = np.ndarray[Any, np.dtype[np.float32]]
@@ -77,8 +80,8 @@ class Quality:
 class Judge:
     """Compares films of one compilation. What it takes from the sources is kept in ``folder``."""
 
-    def __init__(self, items: Sequence[Wanted], folder: Path, ffmpeg: Path, every: int = 1) -> None:
-        self._items = [one for one in items if one.frames > RUN + 2][::every]
+    def __init__(self, items: Sequence[Wanted], folder: Path, ffmpeg: Path) -> None:
+        self._items = [one for one in items if one.frames > RUN + 2 and not _is_fast(one)]
         self._frames = sum(one.frames for one in items)
         self._folder = folder
         self._ffmpeg = ffmpeg
@@ -93,9 +96,10 @@ class Judge:
             source = self._run(one)
             shown = _pictures(film, source.first, len(source.frames) - 2 * source.around)
             places = [_place(source, number, frame) for number, frame in enumerate(shown)]
-            off += [place - source.around - number for number, place in enumerate(places)]
+            moved = [place - source.around - number for number, place in enumerate(places)]
+            off += [0 if abs(by) <= _rounding(one) else by for by in moved]
             scores += self._vmaf(source.frames[places], shown)
-        moved = [ms for one in self._items if (ms := self._sound(one, film)) is not None]
+        late = [ms for one in self._items if (ms := self._sound(one, film)) is not None]
         frames, seconds = _lengths(film)
         return Quality(
             vmaf=float(np.mean(scores)),
@@ -104,8 +108,8 @@ class Judge:
             pictures=len(off),
             pictures_off=sum(one != 0 for one in off),
             worst_picture=max(off, key=abs),
-            sounds=len(moved),
-            sound_ms=max(moved, key=abs, default=0.0),
+            sounds=len(late),
+            sound_ms=max(late, key=abs, default=0.0),
             sound_off_ms=(seconds - self._frames / FRAME_RATE) * 1000,
             size=film.stat().st_size,
         )
@@ -168,7 +172,7 @@ class Judge:
         return (place - _MOVED) / SAMPLE_RATE * 1000 if likeness > _MATCHES else None
 
     def _samples(self, path: Path, begin: float, count: int) -> Samples:
-        # All of it is decoded: entering a file by its index is not exact enough for sound in all containers.
+        # Not every container can be entered in the middle exactly enough for sound; the others are decoded from the start.
         graph = f"[0:a:0]aresample=48000:async=1:first_pts=0,atrim=start={begin:.6f},pan=mono|c0=.5*c0+.5*c1"
         if begin < 0:
             return np.zeros(0, np.float32)
@@ -178,9 +182,18 @@ class Judge:
             graph = graph.replace(f"start={begin:.6f}", f"start={begin - enter:.6f}")
         else:
             enter = 0.0
-        raw = self._out(["-ss", f"{enter:.6f}", "-i", str(path), "-filter_complex", graph + "[a]",
+        raw = self._out(["-ss", f"{enter:.6f}", "-i", str(path), "-filter_complex", graph + ",asetpts=PTS-STARTPTS[a]",
                          "-map", "[a]", "-t", f"{count / SAMPLE_RATE:.6f}", "-f", "f32le", "-"])  # fmt: skip
         return np.frombuffer(raw, np.float32)[:count]
+
+
+def _is_fast(one: Wanted) -> bool:
+    return not one.is_image and one.gathered.facts.video.frame_rate > FRAME_RATE * 1.02
+
+
+def _rounding(one: Wanted) -> int:
+    """By how many pictures one way of rounding times may differ from another."""
+    return 0 if one.is_image or one.gathered.facts.video.frame_rate == FRAME_RATE else 1
 
 
 def _pictures(film: Path, first: int, count: int) -> Frames:
@@ -229,14 +242,17 @@ def _place(source: Run, number: int, shown: Frames) -> int:
 
 
 def _lag(source: Samples, played: Samples) -> tuple[int, float]:
-    """Where in ``played`` the source lies, and how alike they are there."""
+    """Where in ``played`` the source lies, and how alike they are there; of places as good as each other, the right one."""
     size = 1 << (len(played) + len(source)).bit_length()
     spectrum = np.fft.rfft(played, size) * np.conj(np.fft.rfft(source, size))
     found = np.fft.irfft(spectrum, size)[: len(played) - len(source) + 1]
-    place = int(found.argmax())
-    part = played[place : place + len(source)]
-    alike = float(np.dot(source, part) / (np.linalg.norm(source) * np.linalg.norm(part) + 1e-9))
-    return place, alike
+    power = np.concatenate([[0.0], np.cumsum(played.astype(np.float64) ** 2)])
+    loud = np.sqrt(power[len(source) :] - power[: -len(source)]) * np.linalg.norm(source)
+    alike = found / (loud + 1e-6)
+    best = float(alike.max())
+    places = np.flatnonzero(alike >= _AS_GOOD * best)
+    place = int(places[np.abs(places - _MOVED).argmin()])
+    return place, best
 
 
 def _lengths(film: Path) -> tuple[int, float]:

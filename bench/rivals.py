@@ -136,7 +136,7 @@ def rivals(rivals: Rivals, picture: Path | None) -> None:
     print(
         f"\nRivals: {len(rivals.wanted)} items, {frames / 1800:.1f} minutes of film\n", flush=True
     )
-    judge = Judge(rivals.wanted, rivals.folder / "judge", rivals.ffmpeg, every=1)
+    judge = Judge(rivals.wanted, rivals.folder / "judge", rivals.ffmpeg)
     rows: list[Row] = []
     for name, make in rivals.all:
         try:
@@ -189,7 +189,7 @@ def table(rows: Sequence[Row]) -> list[str]:
         lines.append(
             f"| {row.name} | {run.wall:.0f} s | {run.cpu:.0f} s | {run.peak / 1e6:.0f} MB | "
             f"{q.vmaf:.1f} ({q.vmaf_low:.1f}) | {q.size / 1e6:.0f} MB | {frames} | {pictures} | "
-            f"{q.sound_ms:+.1f} ms | {q.sound_off_ms:+.1f} ms |"
+            f"{f'{q.sound_ms:+.1f} ms' if q.sounds else '–'} | {q.sound_off_ms:+.1f} ms |"
         )
     return lines
 

@@ -7,7 +7,8 @@ r  writing a gigabyte
 s  the same as a film that is published, which hashes, waits for the server's disk and reads everything back; against
    ``smbclient put``, and against ``smbclient put``, ``sync`` and ``smbclient get`` into ``sha256sum``
 
-Ratios of wall times, pair by pair; connecting and logging in is part of each. Client and server share this machine's
+Ratios of wall times, pair by pair; connecting and logging in is part of each. Before each run the disk has written what
+others left, and the two take turns in going first: otherwise one would pay for the other. Client and server share this machine's
 processors, so what Reelyard does besides moving bytes shows in full. A network would hide most of it.
 """
 
@@ -89,9 +90,7 @@ class _Both:
         self, name: str, ours: Callable[[], None], theirs: str, goal: float | None = None
     ) -> None:
         """Without a goal it is told only: one side does more than the other."""
-        pairs = [
-            (self._timed(ours), self._timed(lambda: _shell(theirs))) for _ in range(self._runs)
-        ]
+        pairs = [self._pair(ours, theirs, ours_first=run % 2 == 0) for run in range(self._runs)]
         ratio = statistics.median(one / other for one, other in pairs)
         one, other = (statistics.median(times) for times in zip(*pairs, strict=True))
         detail = f"{SIZE / one / 1e6:.0f} MB/s, {SIZE / other / 1e6:.0f} MB/s"
@@ -99,6 +98,14 @@ class _Both:
             print(f"{name:<44} {ratio:8.3f}                 ({detail})", flush=True)
         else:
             show(name, ratio, goal, detail)
+
+    def _pair(
+        self, ours: Callable[[], None], theirs: str, *, ours_first: bool
+    ) -> tuple[float, float]:
+        if ours_first:
+            return self._timed(ours), self._timed(lambda: _shell(theirs))
+        other = self._timed(lambda: _shell(theirs))
+        return self._timed(ours), other
 
     def read(self) -> None:
         with self._client().open(f"/media/{_FILM}", "rb") as file:
@@ -126,9 +133,10 @@ class _Both:
         return SmbFileSystem(server.host, server.port, server.user, server.password)
 
     def _timed(self, act: Callable[[], object]) -> float:
-        """Seconds that it takes, with nothing left of earlier ones."""
+        """Seconds that it takes, with nothing left of earlier ones, not even on its way to the disk."""
         shutil.rmtree(self._folder / "cache", ignore_errors=True)
         (self._server.share() / _SENT).unlink(missing_ok=True)
+        os.sync()  # what is still to be written would be written during the run
         begun = time.monotonic()
         act()
         return time.monotonic() - begun

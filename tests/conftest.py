@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from reelyard.bootstrap import Reelyard
+from reelyard.domain.output import DRAFT, HD, UHD
 from reelyard.engine.discover import find_ffmpeg
 from reelyard.files.memory import Memory
 from reelyard.services.job_file import parse_job
@@ -41,6 +44,25 @@ def clean_environ(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("REELYARD_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("REELYARD_LOG_DIR", str(tmp_path / "logs"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What killed processes leave where temporary files go is gone with the session.
+
+    It is no folder of pytest's: sockets lie there, and their paths have to be short.
+    """
+    from tests.servers import TEMPORARY
+
+    tmp_path_factory.getbasetemp()  # stays where it is
+    named = os.environ.get("TMPDIR")
+    with tempfile.TemporaryDirectory(prefix="ry-", ignore_cleanup_errors=True) as folder:
+        os.environ["TMPDIR"] = tempfile.tempdir = folder
+        yield
+        tempfile.tempdir = str(TEMPORARY)
+        os.environ.pop("TMPDIR")
+        if named is not None:
+            os.environ["TMPDIR"] = named
 
 
 @dataclass(frozen=True)
@@ -130,8 +152,19 @@ class Studio:
         return cast(LocalFilm, reelyard.render_job(parsed, self.folder / output, watcher))
 
 
+@pytest.fixture(scope="session")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a cache remembers of a machine that has proved its encoder: most tests are about something else."""
+    folder = tmp_path_factory.mktemp("proven")
+    machine = Studio(folder).reelyard().machine
+    for form in (HD, UHD, DRAFT):
+        assert machine.working_encoder(form) == "libx264"
+    return folder / "cache" / "memory"
+
+
 @pytest.fixture
-def studio(tmp_path: Path) -> Studio:
+def studio(tmp_path: Path, proven: Path) -> Studio:
+    shutil.copytree(proven, tmp_path / "cache" / "memory")
     return Studio(tmp_path)
 
 

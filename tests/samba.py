@@ -45,6 +45,7 @@ class SambaServer(Server):
         self._program = shutil.which("smbd") or _in_sbin("smbd") or missing("smbd")
         folder.mkdir(parents=True, exist_ok=True)
         super().__init__(folder, host)
+        self._watcher: subprocess.Popen[bytes] | None = None
         self.has_small = os.geteuid() == 0 and _may_mount()
         self._more = dict(settings or {})
         self._configuration = folder / "smb.conf"
@@ -77,11 +78,13 @@ class SambaServer(Server):
         """End it in order, with all its connections; one that is frozen would stay behind."""
         self.thaw()
         self._end(signal.SIGTERM)
+        self._end_watcher()
 
     def kill(self) -> None:
         """End it without a word, with all its connections."""
         self._each_client(signal.SIGKILL)
         self._end(signal.SIGKILL)
+        self._end_watcher()
 
     def _each_client(self, how: signal.Signals) -> None:
         for pid in self.connections() if self.runs() else ():
@@ -93,7 +96,20 @@ class SambaServer(Server):
         if self.has_small:
             mount = f'mount -t tmpfs -o size={_SMALL_SIZE} tmpfs "$0" && exec "$@"'
             argv = ["unshare", "--mount", "sh", "-c", mount, self.share("small"), *argv]
-        return self._spawn(argv, signal.SIGTERM)
+        self._end_watcher()
+        process = self._spawn(argv, signal.SIGTERM)
+        # A client's process that is frozen outlives everything but SIGKILL. Whoever reads from this pipe sees its end
+        # when the tests' process is gone, however it went, and takes the whole group along.
+        self._watcher = subprocess.Popen(
+            ["sh", "-c", 'cat >/dev/null; kill -s KILL -- "-$0"', str(process.pid)],
+            stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        return process
+
+    def _end_watcher(self) -> None:
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.communicate()
 
     def _answers(self) -> bool:
         with suppress(OSError), socket.create_connection((self.host, self.port), 1):

@@ -34,6 +34,8 @@ _PACKAGES = {  # Debian's, as `make servers` installs them
     "redis-server": "redis-tools", "postgres": "postgresql", "smbd": "samba", "smbclient": "smbclient",
     "pgbouncer": "pgbouncer", "ip": "iproute2", "cc": "gcc and libc6-dev",
 }  # fmt: skip
+TEMPORARY = Path(tempfile.gettempdir())
+"""The system's folder for them, which `nobody` may enter, whatever is used in a test."""
 _FOLDERS = "reelyard-postgres-"
 _PR_SET_PDEATHSIG = 1
 
@@ -191,7 +193,7 @@ class PostgresServer(Server):
         self._options = dict(options or {})
         self._programs = _postgres_programs() or missing("postgres")
         _remove_abandoned()
-        super().__init__(Path(tempfile.mkdtemp(prefix=_FOLDERS)), host)
+        super().__init__(Path(tempfile.mkdtemp(prefix=_FOLDERS, dir=TEMPORARY)), host)
         self.folder.chmod(0o755)
         self._lock = FileLock(self.folder / "lock")
         self._lock.acquire()
@@ -348,7 +350,7 @@ def nobody() -> dict[str, Any]:
 
 def _remove_abandoned() -> None:
     """Remove what killed runs left: old folders of this user that no process holds any more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDERS}*"):
+    for folder in TEMPORARY.glob(f"{_FOLDERS}*"):
         with suppress(OSError, Timeout):
             made = folder.lstat()
             if made.st_uid == os.geteuid() and made.st_mtime < time.time() - ABANDONED:

@@ -10,11 +10,12 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import uvicorn
 from fastapi import FastAPI
@@ -231,9 +232,22 @@ def check_supabase(settings: Settings) -> list[Finding]:
     """Whether the tokens of the project's users can be checked, where there is a project."""
     if settings.supabase_url is None:
         return []
+    return [*_supabase_keys(settings, settings.supabase_url), *_in_the_clear(settings.supabase_url)]
+
+
+def _in_the_clear(url: str) -> Iterator[Finding]:
+    """Who listens on the way hears passwords, and could say which keys are the project's."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
+        yield Finding("supabase sign-in", Verdict.NOTE, f"{url} is not encrypted: passwords go to it in the clear, and "
+                      "whoever is on the way can sign in as anybody",
+                      "Let REELYARD_SUPABASE_URL begin with https://")  # fmt: skip
+
+
+def _supabase_keys(settings: Settings, url: str) -> list[Finding]:
     name = "supabase sign-in"
     try:
-        count = SupabaseKeys(_project(settings, settings.supabase_url)).check()
+        count = SupabaseKeys(_project(settings, url)).check()
     except SupabaseUnavailable as error:
         return [Finding(name, Verdict.NOTE, error.message, error.remedy)]
     if not count and settings.supabase_jwt_secret is None:

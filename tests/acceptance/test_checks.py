@@ -13,6 +13,7 @@ from reelyard.domain.chapters import Chapter
 from reelyard.domain.errors import Cancelled, OutputRejected
 from reelyard.domain.output import HD, UHD, OutputForm
 from reelyard.engine.checks import FilmFacts, check_film, check_segment
+from reelyard.engine.commands import index_room
 from reelyard.engine.encoders import video_options
 from tests.acceptance.spoiled import boxes
 from tests.acceptance.station import gone_soon, sha256
@@ -136,6 +137,15 @@ def test_the_right_film_is_accepted(film: Path) -> None:
     facts = accept(film)
     assert (facts.frames, facts.samples) == (FRAMES, FRAMES * 1600)
     assert facts.moov_first and facts.audio_video_difference == 0
+
+
+def test_the_index_fits_the_room_that_was_kept_for_it(film: Path) -> None:
+    """And what is left of that is filled: the film is written once, from its first byte to its last."""
+    data = film.read_bytes()
+    kinds = [kind for kind, _, _ in boxes(data)]
+    assert kinds == [b"ftyp", b"moov", b"free", b"free", b"mdat"]
+    index, filling = ((end - start) for kind, start, end in list(boxes(data))[1:3])
+    assert index + filling == index_room(FRAMES, len(CHAPTERS))
 
 
 def test_a_check_can_be_stopped(film: Path) -> None:

@@ -38,15 +38,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory, clips: Clips) -> Iterato
 
 def film_job(made: Station, clips: Clips) -> Path:
     """Clips with and without sound, a text, a logo, a still, and one clip twice."""
-    loud = clips.video("resume-loud.mp4", seconds=1.5, rate="25")
-    mute = clips.video("resume-mute.mp4", seconds=0.7, size="180x320", sound=False)
+    loud = clips.video("resume-loud.mp4", seconds=1.2, rate="25")
+    mute = clips.video("resume-mute.mp4", seconds=0.5, size="180x320", sound=False)
     logo = clips.picture("resume-logo.png", size="64x64")
     named = {"path": loud, "text_animation_text": "Resumed", "logo_path": logo}
     return made.write_job(
         {"item_type": "intro", "path": mute},
         {"item_type": "video", **named},
-        {"item_type": "image", "path": clips.picture("resume.jpg"), "duration": 0.5},
-        {"item_type": "video", "path": loud, "start": 0.2, "end": 1.1},
+        {"item_type": "image", "path": clips.picture("resume.jpg"), "duration": 0.4},
+        {"item_type": "video", "path": loud, "start": 0.2, "end": 0.8},
         {"item_type": "intro", "path": mute},
         chapters=True,
         loudness=True,

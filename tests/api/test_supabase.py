@@ -294,6 +294,15 @@ def test_the_doctor_asks_for_the_keys(auth: SupabaseAuth) -> None:
     assert check_supabase(Settings()) == []
 
 
+@pytest.mark.parametrize("url", ["http://supabase.invalid", "https://supabase.invalid"])
+def test_the_doctor_warns_of_a_project_that_is_not_reached_by_tls(url: str) -> None:
+    """Also where it does not answer just now."""
+    found = check_supabase(Settings(supabase_url=url))
+    in_the_clear = [one for one in found if "in the clear" in one.message]
+    assert bool(in_the_clear) == url.startswith("http://")
+    assert all(one.verdict is Verdict.NOTE and "https://" in one.remedy for one in in_the_clear)
+
+
 def test_the_command_line_says_who_comes_from_supabase(
     farm: House, auth: SupabaseAuth, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,8 +13,9 @@ from .yard import Yard
 
 
 @pytest.fixture
-def yard(tmp_path: Path) -> Iterator[Yard]:
+def yard(tmp_path: Path, proven: Path) -> Iterator[Yard]:
     """On SQLite and the embedded broker."""
     folder = tmp_path / "yard"
+    shutil.copytree(proven, folder / "cache" / "memory")
     with closing(Yard(folder, f"sqlite:///{folder / 'farm.db'}")) as one:
         yield one

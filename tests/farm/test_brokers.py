@@ -151,7 +151,7 @@ def test_a_broker_whose_files_are_damaged_starts_afresh(yard: Yard, clips: Clips
 def test_a_job_submitted_without_a_broker_is_stored_and_done_later(
     yard: Yard, clips: Clips
 ) -> None:
-    yard.folder.mkdir()
+    yard.folder.mkdir(exist_ok=True)
     job_file = yard.folder / "job.yaml"
     clip = clips.video("second.mp4", seconds=1)
     job_file.write_text(f"channel_name: Later\nitems: [{{item_type: video, path: {clip}}}]\n")

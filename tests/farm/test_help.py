@@ -20,7 +20,7 @@ from reelyard.domain.help import OfferState
 from reelyard.domain.lifecycle import JobStatus
 from tests.conftest import Clips
 
-from .levers import done_once, nothing_left, ready, video
+from .levers import nothing_left, ready, video
 from .yard import WorkerProcess, Yard, wait_for
 
 SEGMENTS = 18
@@ -75,6 +75,17 @@ exec {self.ffmpeg} "$@"
         lines = [line for log in logs for line in log.read_text().splitlines()]
         return Counter(re.findall(r"rendered (item \d+ part \d+)", "\n".join(lines)))
 
+    def completes(self, job_id: str) -> None:
+        """In one attempt."""
+        state = self.yard.wait_for_end(job_id)
+        assert state.status is JobStatus.COMPLETED, state
+        outcomes = [outcome for _, outcome in self.yard.outcomes(job_id)]
+        assert outcomes == [AttemptOutcome.COMPLETED]
+
+    def is_idle(self, worker: WorkerProcess) -> bool:
+        known = self.yard.farm.workers.get(worker.name)
+        return known is not None and known.helps is None and known.job_id is None
+
     def film(self, job_id: str) -> str:
         path = self.yard.state(job_id).output_path
         assert path is not None
@@ -109,32 +120,31 @@ def alone(long: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def crew(yard: Yard, clips: Clips) -> Iterator[Crew]:
-    yard.folder.mkdir(parents=True)
+    yard.folder.mkdir(parents=True, exist_ok=True)
     yard.own = {"segment_seconds": "0.5", "jobs": "1"}
     with yard.broker_kept():
         yield Crew(yard, clips.ffmpeg)
 
 
 def test_three_workers_make_one_film(crew: Crew, long: Path, alone: str) -> None:
-    """However they were started; one that is not to help is not asked."""
+    """However they were started, also one that only helps; one that is not to help is not asked."""
     yard = crew.yard
-    named = "default_queue,assist_queue"
     workers = [
         crew.start("pc1"),
-        crew.start("pc2", queues=named),
-        crew.start("pc3", queues=named, how="celery"),
+        crew.start("pc2", queues="assist_queue"),
+        crew.start("pc3", queues="default_queue,assist_queue", how="celery"),
     ]
     idle = crew.start("pc4", queues="4k_queue", assist="false")
     ready(*workers, idle)
     job_id = crew.submit(long)
     wait_for(lambda: len(crew.makers(job_id)) == 3, "all three to have made some")
-    done_once(yard, job_id)
+    crew.completes(job_id)
     assert crew.film(job_id) == alone
     assert crew.rendered(job_id) == Counter(
         {f"item 1 part {part}": 1 for part in range(1, SEGMENTS + 1)}
     )
     for one in workers:
-        wait_for(lambda: yard.farm.workers.named(one.name).helps is None, "it to be idle")  # noqa: B023
+        wait_for(lambda: crew.is_idle(one), "it to be idle")  # noqa: B023
     assert "assist_compilation" in idle.said() and "Task assist_compilation" not in idle.said()
     nothing_left(yard)
 
@@ -157,7 +167,7 @@ def test_helpers_that_die_cost_nothing(crew: Crew, long: Path, alone: str) -> No
     pool.send_signal(signal.SIGKILL)
     crew.let_go("pc1")
     crew.let_go("pc2")
-    done_once(yard, job_id)
+    crew.completes(job_id)
     assert crew.film(job_id) == alone
     assert first.said().count(": helping") >= 2
     nothing_left(yard)
@@ -205,8 +215,26 @@ def test_a_helper_leaves_for_a_job_of_its_own(
     assert not crew.is_at_it(job_id, helper)
     crew.let_go("pc1")
     crew.let_go("pc2")
-    done_once(yard, own, job_id)
+    crew.completes(own)
+    crew.completes(job_id)
     assert crew.film(job_id) == alone
+    nothing_left(yard)
+
+
+def test_a_helper_that_is_told_to_end_leaves_nothing_claimed(crew: Crew, long: Path) -> None:
+    yard = crew.yard
+    owner = crew.start("pc1")
+    ready(owner)
+    job_id = crew.submit(long)
+    yard.wait_until(job_id, lambda state: state.worker_id == owner.name, "the owner to begin")
+    crew.hold("pc1")
+    crew.hold("pc2")
+    helper = crew.start("pc2")
+    wait_for(lambda: crew.is_at_it(job_id, helper), "help")
+    assert helper.end() == 0
+    assert not crew.is_at_it(job_id, helper)
+    assert ", and left: the worker was told to stop" in helper.said()
+    yard.farm.jobs.cancel(job_id)
     nothing_left(yard)
 
 
@@ -225,7 +253,7 @@ def test_machines_with_caches_of_their_own_meet_in_the_segment_store(
     )
     (helper,) = {first.name, second.name} - {owner}
     wait_for(lambda: crew.makers(job_id)[helper] >= 2, "help")
-    done_once(yard, job_id)
+    crew.completes(job_id)
     assert crew.film(job_id) == alone
     nothing_left(yard)
     assert list((other / "cache" / "work").iterdir()) == []

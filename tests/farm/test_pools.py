@@ -107,21 +107,26 @@ def answers(yard: Yard, worker: WorkerProcess) -> bool:
         return bool(app.control.ping(destination=[worker.name], timeout=2, limit=1))
 
 
+def listens(asked: Any, worker: WorkerProcess) -> set[str]:
+    """To what it does, once it has nothing to do."""
+    return {one["name"] for one in asked.active_queues()[worker.name]}
+
+
 def check_settings(yard: Yard, worker: WorkerProcess, pool: str) -> None:
     """What is in force in the worker, by Celery's own account, and that the worker's log says it."""
     with closing(Celery(broker=yard.farm.broker_url, set_as_current=False)) as app:
         asked = app.control.inspect(destination=[worker.name], timeout=10)
         conf = asked.conf(with_defaults=True)[worker.name]
-        queues = {one["name"] for one in asked.active_queues()[worker.name]}
+        wait_for(lambda: listens(asked, worker) == {*ALL.split(","), "assist_queue"}, "all queues")
         tasks = set(asked.registered()[worker.name])
         stats = asked.stats()[worker.name]
     assert {name: conf[name] for name in SETTINGS} == SETTINGS
     assert conf["visibility_timeout"] == VISIBILITY_TIMEOUT
     for name in ("broker_transport_options", "result_backend_transport_options"):
         assert conf[name]["visibility_timeout"] == VISIBILITY_TIMEOUT
-    assert queues == set(ALL.split(","))
     assert tasks == {
-        "process_4k_compilation", "process_gpu_compilation", "process_standard_compilation"
+        "process_4k_compilation", "process_gpu_compilation", "process_standard_compilation",
+        "assist_compilation",
     }  # fmt: skip
     assert stats["pool"]["max-concurrency"] == 1
     assert pool.removesuffix("s") in stats["pool"]["implementation"]

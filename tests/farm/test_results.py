@@ -178,7 +178,7 @@ def test_progress_is_written_at_each_per_cent(works: Station, clips: Clips) -> N
     clip = clips.video("minute.mp4", seconds=60, picture="color")
     with works.gate.slowed(0.1):
         job_id = yard.submit(*video(clip))
-        said = watch(yard, job_id, lambda state: state.progress > 3)
+        said = watch(yard, job_id, lambda state: state.progress >= 3)
         yard.farm.jobs.cancel(job_id)
     assert {int(one.state.progress) for one in said} == {0, 1, 2, 3}
     early, *_, late = (one for one in said if one.state.progress > 1)

@@ -14,7 +14,7 @@ import pytest
 import redis
 from sqlalchemy import create_engine, text
 
-from tests.servers import ABANDONED, HOST, PostgresServer, RedisServer
+from tests.servers import ABANDONED, HOST, TEMPORARY, PostgresServer, RedisServer
 
 SOON = 10.0
 
@@ -172,7 +172,8 @@ def test_a_killed_test_run_leaves_nothing(
     request.getfixturevalue("redis_server" if kind == "redis" else "postgres")
     argv = [sys.executable, "-c", HELD, kind, str(tmp_path / "held")]
     root = Path(__file__).parents[2]
-    with subprocess.Popen(argv, cwd=root, stdout=subprocess.PIPE, text=True) as run:
+    own = {**os.environ, "TMPDIR": str(TEMPORARY)}
+    with subprocess.Popen(argv, cwd=root, env=own, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
         pid, folder = run.stdout.readline().split()
         assert runs(int(pid))

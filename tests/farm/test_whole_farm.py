@@ -53,6 +53,7 @@ def items(number: int) -> list[dict[str, Any]]:
         "item_type": "video",
         "path": rf"{SHARE}\{CLIPS['park']}",
         "start": round(0.02 * number, 2),
+        "end": round(0.02 * number + 0.5, 2),
     }
     return [
         {"item_type": "intro", "path": rf"{SHARE}\{CLIPS['intro']}"},

@@ -375,3 +375,15 @@ def test_uploads_of_a_killed_publisher_are_ended_by_the_next_owner(s3: S3Server)
     assert remove_stagings(film, "000002")
     assert [".000007." in key for key in uploads(connections)] == [True]
     assert remove_stagings(film, "000008")
+
+
+def test_a_large_film_that_is_being_shown_in_pieces_is_not_shown_any_more(s3: S3Server) -> None:
+    """A store copies what is large in pieces: the next owner ends that, and no other film's."""
+    connections = on_s3(s3)
+    films = Films(ShareTable([Share(root="s3://films")]), connections)
+    film = films.find("s3://films/large/film.mp4")
+    files = connections.file_system(Share(root="s3://films"))
+    for name in ("film.mp4", "film.mp4.other"):
+        files.driver.call_s3("create_multipart_upload", Bucket="films", Key=f"large/{name}")
+    remove_stagings(film, "000002")
+    assert [key for key in uploads(connections) if "large/" in key] == ["large/film.mp4.other"]

@@ -16,7 +16,7 @@ import pytest
 from reelyard.files.places import Source
 from reelyard.files.smb import SmbFileSystem
 from reelyard.files.smb_errors import is_away
-from reelyard.files.smb_file import PIECE
+from reelyard.files.smb_file import PIECE, Reader
 from reelyard.files.smb_link import Account
 from tests.files.conftest import Room, room_on
 from tests.samba import SambaServer
@@ -249,6 +249,35 @@ def test_a_file_may_be_read_by_another_thread_than_opened_it(
     thread.join()
     with opened[0] as file:
         assert len(file.read()) == 3 * PIECE
+
+
+class Refused(Reader):
+    """Refuses what comes after the first piece, until it is let."""
+
+    refuses = False
+
+    def _next(self, most: int) -> memoryview:
+        if self.refuses:
+            raise OSError(errno.EBUSY, "in use")
+        return super()._next(most)
+
+
+def test_memory_is_given_back_once_also_where_something_was_refused(
+    smb: SmbFileSystem, room: Room
+) -> None:
+    """Otherwise two answers would be written into the same place."""
+    data = random.Random(7).randbytes(3 * PIECE)
+    with smb.open(room.place("a", data), "rb") as opened:
+        file = Refused(opened._link, opened._file, "a")
+        assert file.read(PIECE) == data[:PIECE]
+        file.refuses = True
+        for _ in range(3):
+            with pytest.raises(OSError, match="in use"):
+                file.read(PIECE)
+        file.refuses = False
+        kept = opened._link.connection.transport._buffers
+        assert len({id(one) for one in kept}) == len(kept)
+        assert file.read() == data[PIECE:]
 
 
 @pytest.mark.parametrize(

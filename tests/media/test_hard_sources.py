@@ -137,3 +137,35 @@ def test_a_contact_sheet_of_thousands_stays_a_picture(clips: Clips, tmp_path: Pa
     contact_sheet(thumbs, packaged(CAPTION_FONT)[0], sheet, lambda: None)
     with Image.open(sheet) as picture:
         assert max(picture.size) < 8000
+
+
+class Album:
+    """Keeps small pictures in memory, by their segments."""
+
+    def __init__(self) -> None:
+        self.pictures: dict[Path, bytes] = {}
+
+    def recall(self, thumb: Thumb) -> bytes | None:
+        return self.pictures.get(thumb.segment)
+
+    def keep(self, thumb: Thumb, picture: bytes) -> None:
+        self.pictures[thumb.segment] = picture
+
+
+def test_a_contact_sheet_of_kept_pictures_needs_no_segments(clips: Clips, tmp_path: Path) -> None:
+    """And is the same sheet, byte for byte."""
+    from reelyard.engine.fonts import packaged
+
+    clip = clips.video("kept-thumb.mp4", size="640x360", seconds=0.2, sound=False)
+    away = tmp_path / "segment.mp4"
+    away.write_bytes(clip.read_bytes())
+    thumbs = [Thumb(away, 3, f"{n} item") for n in range(3)]
+    sheets = [tmp_path / "first.jpg", tmp_path / "second.jpg"]
+    album = Album()
+    for sheet in sheets:
+        contact_sheet(thumbs, packaged(CAPTION_FONT)[0], sheet, lambda: None, album)
+        away.unlink(missing_ok=True)
+    assert sheets[0].read_bytes() == sheets[1].read_bytes()
+    with Image.open(sheets[0]) as picture:
+        colours = picture.crop((12, 12, 332, 192)).getcolors(1 << 16)
+        assert colours is None or len(colours) > 100, "it shows the clip"

@@ -16,7 +16,7 @@ from tests.conftest import Clips, Studio
 
 from .measure import FRAME_SAMPLES, Shot, decoded, shot, sound_of
 
-LONGEST = 0.3
+LONGEST = 0.2
 
 
 @dataclass(frozen=True)

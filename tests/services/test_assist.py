@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from fsspec.implementations.local import LocalFileSystem
 
+from reelyard.domain.errors import BrokerUnavailable
 from reelyard.domain.farm import Lease
 from reelyard.domain.help import OfferedSegment, Terms
 from reelyard.domain.job import Job
@@ -26,6 +27,7 @@ from reelyard.files.segment_store import SegmentStore
 from reelyard.services.assist import Assist, LeftAlone
 from reelyard.services.handover import meeting_places, offered, terms_of
 from reelyard.services.made import PICTURE_SUFFIX
+from reelyard.services.queue import RecordingQueue
 from reelyard.services.segments import Segments
 from tests.conftest import Clips
 
@@ -126,33 +128,28 @@ def machines(short: Siding, tmp_path: Path) -> Iterator[tuple[Siding, Siding]]:
 def test_an_owner_finds_what_helpers_made_and_it_is_what_it_would_have_made(
     machines: tuple[Siding, Siding], clip: Path, tmp_path: Path
 ) -> None:
-    """On another machine or in the same cache: the same bytes, and the same notes of them."""
+    """The same bytes, and the same notes of them."""
     ours, theirs = machines
     made = offer(ours, clip)
     assert helper(theirs)("any job") == 2
     assert made.states() == ["done", "done"] and made.makers() == [HELPER, HELPER]
     by_others = taken(ours, made, tmp_path / "brought")
     with closing(elsewhere(ours, "alone", segment_store=None)) as third:
-        alone = offer(third, clip)
-        assert helper(third)("any job") == 2
-        assert taken(third, alone, tmp_path / "here") == by_others
-        job_id = third.film(clip, draft=True)
-        assert third.worker("pc3")(job_id, None) is JobStatus.COMPLETED
-        assert sum("rendered item 1 part" in line for line in third.log(job_id)) == 0
+        assert third.worker("pc3")(third.film(clip, draft=True), None) is JobStatus.COMPLETED
+        assert taken(third, made, tmp_path / "own") == by_others
     for place in (ours, theirs, third):
         assert place.leftovers() == []
 
 
-def test_the_owners_own_segments_have_the_same_bytes_and_notes(
-    machines: tuple[Siding, Siding], clip: Path, tmp_path: Path
+def test_an_owner_renders_nothing_that_a_helper_put_into_its_cache(
+    short: Siding, clip: Path
 ) -> None:
-    ours, theirs = machines
-    made = offer(ours, clip)
-    helper(theirs)("any job")
-    by_helper = taken(ours, made, tmp_path / "brought")
-    with closing(elsewhere(ours, "alone", segment_store=None)) as third:
-        assert third.worker("pc3")(third.film(clip, draft=True), None) is JobStatus.COMPLETED
-        assert taken(third, made, tmp_path / "own") == by_helper
+    made = offer(short, clip)
+    assert helper(short)("any job") == 2
+    assert short.farm.leases.hand_back(made.lease, "so that somebody finishes it")
+    job_id = made.lease.job_id
+    assert short.worker("pc3")(job_id, None) is JobStatus.COMPLETED
+    assert not [line for line in short.log(job_id) if "rendered item 1 part" in line]
 
 
 def test_what_the_helpers_cache_has_is_not_rendered_but_put_where_the_owner_looks(
@@ -424,3 +421,45 @@ def test_nobody_is_helped_when_nothing_is_offered(short: Siding, clip: Path) -> 
     lease, _ = begin(short, short.film(clip))
     assert helper(short)("any job") == 0
     assert short.status(lease.job_id) is JobStatus.PROCESSING
+
+
+def test_the_sweep_invites_workers_that_have_nothing_to_do(short: Siding, clip: Path) -> None:
+    """Each once, and not again at once."""
+    job_id = offer(short, clip).lease.job_id
+    sweep = short.sweep()
+    wait_for(sweep, "its turn")
+    assert short.queue.invited == []
+    helper(short)
+    sweep()
+    assert short.queue.invited == [job_id]
+    sweep()
+    assert short.queue.invited == [job_id]
+
+
+def test_who_is_not_to_help_is_not_invited(short: Siding, clip: Path) -> None:
+    offer(short, clip)
+    help_ = helper(short)
+    able = replace(ABLE, ffmpeg=short.farm.reelyard.ffmpeg.version, assists=False)
+    short.farm.workers.register(HELPER, "x", host="h", pid=1, queues=(), capabilities=able)
+    wait_for(short.sweep(), "its turn")
+    assert short.queue.invited == []
+    assert help_("any job") == 0
+
+
+@dataclass
+class Deaf(RecordingQueue):
+    """The broker takes wake-ups, and no invitations."""
+
+    def invite(self, job_id: str) -> None:
+        raise BrokerUnavailable("the broker is away")
+
+
+def test_without_a_broker_the_sweep_does_the_rest(short: Siding, clip: Path) -> None:
+    offer(short, clip)
+    helper(short)
+    job_id = short.film(clip)
+    short.register("pc3")
+    claim = short.farm.leases.claim("pc3", job_id, None)
+    assert claim is not None
+    assert short.farm.leases.refuse(claim.lease, "enough")
+    wait_for(lambda: short.sweep(queue=Deaf())() and short.farm.results.list(), "the result")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -218,3 +219,25 @@ def test_a_job_that_waited_and_then_failed_does_not_wait_any_more(
     # And its waiting is over: nobody gives it up because of that.
     crashing.sweep(longest_wait=0.0)()
     assert crashing.status(job_id) is JobStatus.QUEUED
+
+
+def test_a_worker_whose_encoder_is_dead_is_to_blame_and_not_the_job(
+    siding: Siding, clip: Path, tmp_path: Path
+) -> None:
+    """It counts against the worker alone, and the others make the film."""
+    own = {"database_url": siding.farm.settings.database_url, "output_dir": siding.out}
+    broken = Siding(tmp_path / "broken", {**own, "encoder": "h264_nvenc", "gpu": "none"})
+    siding.register("pc1")
+    job_id = siding.film(clip)
+    with closing(broken):
+        assert broken.worker("pc2")(job_id, None) is JobStatus.QUEUED
+    state = siding.state(job_id)
+    assert (state.attempts, state.error_message) == (0, None)
+    assert "h264_nvenc does not work here" in (state.waiting_for or "")
+    assert {one.worker_id: one.failures for one in siding.farm.workers.list()} == {
+        "pc1": 0,
+        "pc2": 1,
+    }
+    (attempt,) = siding.farm.jobs.attempts(job_id)
+    assert attempt.outcome is AttemptOutcome.FAILED
+    assert attempt.figures == {"code": "encoder_unavailable"}

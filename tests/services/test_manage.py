@@ -21,6 +21,7 @@ from reelyard.services.manage import AdminDesk, HistoryDesk, WorkerDesk
 from reelyard.services.templates import TemplateDesk, TemplateDocument, template_document
 from reelyard.store.database import Database
 from reelyard.store.figures import Books as FigureBooks
+from reelyard.store.figures import Figures
 from reelyard.store.search import Search
 from reelyard.store.templates import Templates
 from tests.store.conftest import TERMS, Books, finished, segment
@@ -172,6 +173,33 @@ def test_figures_are_for_managers_and_read_once_in_a_while(books: Books) -> None
     assert desk(mia)[0] is figures
     fresh = FiguresDesk(FigureBooks(books.database), books.workers)
     assert fresh(mia)[0].waiting == {("default_queue", "queued"): 1}
+
+
+class Counting(FigureBooks):
+    """Counting what has ended takes a second of the test's own time."""
+
+    counted, now = 0, 0.0
+
+    def figures(self) -> Figures:
+        self.counted += 1
+        self.now += 1.0
+        return super().figures()
+
+
+def test_what_has_ended_is_not_counted_through_for_everybody_who_asks(books: Books) -> None:
+    """It takes a hundredth of the time at most; what waits is told as it is."""
+    mia = who(books, "mia", Role.MANAGER)
+    counting = Counting(books.database)
+    desk = FiguresDesk(counting, books.workers, lambda: counting.now)
+    assert desk(mia)[0].waiting == {}
+    books.submit()
+    for minute in range(3):
+        counting.now = 1.0 + minute * 30 + 3
+        assert desk(mia)[0].waiting == {("default_queue", "queued"): 1}
+    assert counting.counted == 1
+    counting.now = 102.0
+    assert desk(mia)[0].results == {}
+    assert counting.counted == 2
 
 
 def test_a_template_is_everybodys_and_comes_back_as_it_was_written(books: Books) -> None:

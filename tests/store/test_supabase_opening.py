@@ -74,6 +74,26 @@ def test_in_a_schema_of_its_own_the_farm_lives_beside_them(
         assert len(Books(again).jobs.list()) == 1
 
 
+@pytest.mark.parametrize("schema", ["public", "reelyard"])
+def test_removed_as_the_manual_says_people_go_on_signing_up(
+    supabase_server: PostgresServer, new_project: str, schema: str
+) -> None:
+    """The function goes first, with its trigger on Supabase's own table: without the tables it would fail."""
+    url = supabase_layout.address(supabase_server, new_project)
+    _use(url if schema == "public" else f"{url}?schema={schema}")
+    users = sa.create_engine(
+        supabase_layout.address(supabase_server, new_project, "supabase_auth_admin"),
+        poolclass=sa.NullPool,
+    )
+    manual = (Path(__file__).parents[2] / "docs" / "operate.md").read_text("utf-8")
+    (removal,) = [one for one in manual.split("```") if one.startswith("sql") and "DROP" in one]
+    first, of_its_own = removal.removeprefix("sql").split(
+        "-- or, with a schema of its own, all at once:"
+    )
+    assert not _told(supabase_server, new_project, of_its_own if schema == "reelyard" else first)
+    assert sign_up(users, "ann@example.org")
+
+
 def test_another_programs_migrations_are_told_from_ours(
     supabase_server: PostgresServer, new_project: str
 ) -> None:

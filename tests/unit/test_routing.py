@@ -64,6 +64,8 @@ def test_4k_goes_before_everything(items: list[Item]) -> None:
         ("gpu_queue,4k_queue,gpu_queue", (Queue.GPU, Queue.UHD)),
         ("", (Queue.UHD, Queue.GPU, Queue.DEFAULT)),
         (" , ", (Queue.UHD, Queue.GPU, Queue.DEFAULT)),
+        ("gpu_queue,assist_queue", (Queue.GPU,)),
+        ("assist_queue", ()),
     ],
 )
 def test_queues_are_read_as_a_person_types_them(text: str, queues: tuple[Queue, ...]) -> None:

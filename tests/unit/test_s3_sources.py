@@ -339,8 +339,10 @@ class Attic(MemoryFileSystem):  # type: ignore[misc]
     store: dict[str, Any] = {}  # noqa: RUF012
     cachable = False
 
-    def __init__(self, box: str, access_key: str = "") -> None:
+    def __init__(self, box: str, access_key: str = "", keys: Any = ()) -> None:
         super().__init__()
+        if not box.isdigit():
+            raise ValueError(f"no box {box} opens with {access_key} or {list(keys)}")
         self.box, self.access_key = box, access_key
 
     def info(self, path: str, **options: Any) -> Any:
@@ -396,6 +398,17 @@ def test_options_that_a_driver_does_not_have_name_the_row(attic: Callable[..., S
     with pytest.raises(SettingsInvalid, match="attic://box") as told:
         attic("a.mp4", colour="green")
     assert "REELYARD_SHARES" in told.value.remedy and "s3cret" not in str(told.value)
+
+
+def test_what_a_driver_says_of_its_options_has_no_secrets_in_it(
+    attic: Callable[..., Source],
+) -> None:
+    """Wherever among the options they are."""
+    with pytest.raises(SettingsInvalid, match=r"no box x opens with \*\*\* or") as told:
+        attic("a.mp4", box="x", keys=["an0ther", {"third": "th1rd"}])
+    assert told.value.__cause__ is None
+    for secret in ("s3cret", "an0ther", "th1rd"):
+        assert secret not in str(told.value)
 
 
 def test_a_driver_that_is_not_installed_is_named() -> None:

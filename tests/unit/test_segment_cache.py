@@ -190,6 +190,65 @@ def test_what_a_killed_process_left_is_swept_once_it_is_old(
     assert get(cache, work, "a") == bytes_of("a")
 
 
+def stamp_file(cache: SegmentCache, name: object) -> Path:
+    entry = cache.path(key_of(name), SUFFIX)
+    return entry.with_name(entry.name + ".stamp")
+
+
+def test_a_small_picture_is_kept_beside_an_entry_and_goes_with_it(
+    cache: SegmentCache, work: Path
+) -> None:
+    put(cache, work, "a")
+    assert cache.stamp(key_of("a"), SUFFIX) is None
+    cache.keep_stamp(key_of("a"), SUFFIX, b"small")
+    assert cache.stamp(key_of("a"), SUFFIX) == b"small"
+    assert len(list(cache.entries())) == 1
+    assert SegmentCache(cache.root, 0).trim() == 5000
+    assert cache.stamp(key_of("a"), SUFFIX) is None and not files(cache)
+
+
+def test_a_small_picture_of_nothing_is_not_kept(cache: SegmentCache, work: Path) -> None:
+    put(cache, work, "a")
+    cache.keep_stamp(key_of("b"), SUFFIX, b"small")
+    assert cache.stamp(key_of("b"), SUFFIX) is None and len(files(cache)) == 2
+
+
+def test_a_damaged_small_picture_is_not_given_out(cache: SegmentCache, work: Path) -> None:
+    put(cache, work, "a")
+    cache.keep_stamp(key_of("a"), SUFFIX, b"small")
+    whole = stamp_file(cache, "a").read_bytes()
+    for damaged in [*(flipped(whole, at) for at in range(len(whole))), b"", whole[:20]]:
+        stamp_file(cache, "a").write_bytes(damaged)
+        assert cache.stamp(key_of("a"), SUFFIX) is None
+    assert get(cache, work, "a") == bytes_of("a")
+
+
+def test_a_small_picture_whose_entry_is_gone_is_swept_once_it_is_old(
+    cache: SegmentCache, work: Path
+) -> None:
+    for name in "ab":
+        put(cache, work, name)
+        cache.keep_stamp(key_of(name), SUFFIX, b"small")
+        cache.path(key_of(name), SUFFIX).unlink()
+    os.utime(stamp_file(cache, "a"), (time.time() - 7200, time.time() - 7200))
+    cache.trim()
+    assert not stamp_file(cache, "a").exists() and stamp_file(cache, "b").exists()
+
+
+def test_making_room_spares_what_is_to_be_kept(cache: SegmentCache, work: Path) -> None:
+    for age, name in enumerate("abc"):
+        put(cache, work, name, used=1000 + age)
+    assert cache.make_room(5000, keep={key_of("a")}) == 5000
+    assert {one.key for one in cache.entries()} == {key_of("a"), key_of("c")}
+
+
+def test_what_is_no_folder_among_the_entries_is_left_alone(cache: SegmentCache, work: Path) -> None:
+    put(cache, work, "a")
+    stray = cache.root / "entries" / ".DS_Store"
+    stray.write_bytes(b"somebody looked at it")
+    assert cache.trim() == 0 and stray.exists()
+
+
 def test_clearing_leaves_nothing_and_says_how_much_there_was(
     cache: SegmentCache, work: Path
 ) -> None:

@@ -69,9 +69,9 @@ def test_from_clips_to_a_film_in_the_history(site: Site, open_window: OpenWindow
     drag(page, window.hook("row-handle").nth(2), window.hook("row").nth(0))
     expect(page.locator(".ry-row-name").nth(0)).to_have_text("intro.mp4")
     assert rows(page) == ["intro.mp4", "park.mp4", "sky.mp4"]
-    style(page, "park.mp4", "3", "Good morning")
-    style(page, "sky.mp4", "2.5", "")
-    expect(window.hook("total-length")).to_have_text("0:08")
+    style(page, "park.mp4", "2", "Good morning")
+    style(page, "sky.mp4", "1.5", "")
+    expect(window.hook("total-length")).to_have_text("0:06")
     expect(window.hook("total-items")).to_have_text("3")
     expect(window.hook("status")).to_have_text("Ready")
 
@@ -88,7 +88,7 @@ def test_from_clips_to_a_film_in_the_history(site: Site, open_window: OpenWindow
     order = [item["path"].rpartition("/")[2] for item in document["items"]]
     assert order == ["intro.mp4", "park.mp4", "sky.mp4"]
     park = document["items"][1]
-    assert (park["end"], park["text_animation_text"]) == (3, "Good morning")
+    assert (park["end"], park["text_animation_text"]) == (2, "Good morning")
     assert park["logo_path"].endswith("logo.png")
 
     expect(window.hook("job-status")).to_have_text("Completed", timeout=90_000)
@@ -96,7 +96,7 @@ def test_from_clips_to_a_film_in_the_history(site: Site, open_window: OpenWindow
     assert seen == sorted(seen) and len(set(seen)) >= 3
     film = window.hook("film-video")
     page.wait_for_function("(video) => video.readyState >= 1", arg=film.element_handle())
-    assert abs(film.evaluate("(video) => video.duration") - 7.5) < 0.1
+    assert abs(film.evaluate("(video) => video.duration") - 5.5) < 0.1
     plays(page, film)
     assert abs(film.evaluate(_SEEKS, 4) - 4) < 0.5
     assert film.evaluate("(video) => video.error") is None

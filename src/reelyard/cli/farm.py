@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reelyard.bootstrap import local_username
 from reelyard.domain.errors import JobUnknown, SettingsInvalid, printable
 from reelyard.domain.farm import HIGHEST_PRIORITY, LOWEST_PRIORITY, NORMAL_PRIORITY
 from reelyard.domain.lifecycle import JobStatus, Order
-from reelyard.settings import Settings, read_settings
 
 from . import people
 from .excerpt import Draft, Items, ItemSeconds, instead
+from .late import local_username, read_settings
 from .supabase import supabase
 
 if TYPE_CHECKING:
     from reelyard.domain.farm import JobState
     from reelyard.farm.wiring import Farm
+    from reelyard.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one value a line.")]
 JobName = Annotated[str, typer.Argument(help="The job's id, or how it begins.", metavar="JOB")]

@@ -14,18 +14,18 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reelyard.bootstrap import Reelyard
 from reelyard.domain.errors import JobRejected, ReelyardError
-from reelyard.engine.ffmpeg import StopSignal
-from reelyard.services.storage import storage_error
-from reelyard.settings import read_settings
 
 from . import farm
 from .excerpt import Draft, Items, ItemSeconds, instead
+from .late import make_reelyard, read_settings
+
+if TYPE_CHECKING:
+    from reelyard.engine.ffmpeg import StopSignal
 
 app = typer.Typer(
     help="Renders an ordered list of clips into one finished MP4.",
@@ -59,6 +59,8 @@ def main() -> None:
         # Whoever read stdout has seen enough. Python must not try to flush what is left.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
+        from reelyard.services.storage import storage_error
+
         failure = storage_error(error)
         _show_error(failure, as_json=as_json)
         sys.exit(failure.exit_code)
@@ -111,7 +113,7 @@ def render(
 
     from .show import progress_display, show_rendered
 
-    reelyard = Reelyard(read_settings(), encoder, jobs)
+    reelyard = make_reelyard(read_settings(), encoder, jobs)
     job = read_job(job_file, instead(draft, item_seconds, items))
     with stopping() as stop, progress_display(as_json=as_json) as watcher:
         done = reelyard.render_job(job, reelyard.films.find(output), watcher, stop, job_file)
@@ -121,6 +123,8 @@ def render(
 @contextmanager
 def stopping() -> Iterator[StopSignal]:
     """Ctrl-C and SIGTERM stop the job, and nothing else."""
+    from reelyard.engine.ffmpeg import StopSignal
+
     stop = StopSignal()
 
     def on_signal(*_: object) -> None:
@@ -155,7 +159,7 @@ def plan(
 
     from .show import plan_as_json, show_plan
 
-    reelyard = Reelyard(read_settings(), encoder)
+    reelyard = make_reelyard(read_settings(), encoder)
     asked = read_job(job_file, instead(draft, item_seconds, items))
     with reelyard.bring(asked.wanted) as job:
         prepared = reelyard.planning.prepare(job)
@@ -171,7 +175,7 @@ def plan(
 @cache_app.command("show")
 def cache_show(as_json: AsJson = False) -> None:
     """How much is cached, and where."""
-    reelyard = Reelyard(read_settings())
+    reelyard = make_reelyard(read_settings())
     segments, copies = list(reelyard.cache.entries()), list(reelyard.copies.entries())
     found = {
         "folder": str(reelyard.cache.root),
@@ -200,7 +204,7 @@ def _gb(size: object) -> str:
 @cache_app.command("clear")
 def cache_clear(as_json: AsJson = False) -> None:
     """Drop every cached segment, copy and remembered fact. Running jobs keep what they use."""
-    reelyard = Reelyard(read_settings())
+    reelyard = make_reelyard(read_settings())
     dropped = reelyard.cache.clear() + reelyard.copies.clear()
     reelyard.memory.clear()
     if as_json:
@@ -222,7 +226,7 @@ def doctor(as_json: AsJson = False) -> None:
     from .show import findings_as_json, show_findings
 
     settings = read_settings()
-    reelyard = Reelyard(settings)
+    reelyard = make_reelyard(settings)
     findings = examine(settings, lambda: reelyard.ffmpeg, lambda: reelyard.memory, reelyard.try_out)
     cards = Look(
         "graphics cards",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from reelyard.bootstrap import local_username
 from reelyard.domain.access import Principal, Role, Source
 from reelyard.domain.errors import NotFound, printable
-from reelyard.settings import read_settings
+
+from .late import local_username, read_settings
 
 if TYPE_CHECKING:
     from reelyard.services.access import Access

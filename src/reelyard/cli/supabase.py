@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from reelyard.bootstrap import Reelyard
-from reelyard.settings import read_settings
+from .late import make_reelyard, read_settings
 
 
 def supabase() -> None:
     """Guard the tables of a database on Supabase: after a move there, or when the doctor says so."""
     from reelyard.store.supabase import Supabase
 
-    project = Supabase(Reelyard(read_settings()).database)
+    project = Supabase(make_reelyard(read_settings()).database)
     before = project.shortcomings()
     if not project.apply():
         sys.stdout.write("the database is not on Supabase: there is nothing to do\n")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -33,18 +35,46 @@ class Thumb:
     caption: str
 
 
+class Stamps(Protocol):
+    """Keeps the small pictures of segments as JPEG, from one sheet to the next."""
+
+    def recall(self, thumb: Thumb) -> bytes | None: ...
+
+    def keep(self, thumb: Thumb, picture: bytes) -> None: ...
+
+
+class NoStamps:
+    """Keeps nothing."""
+
+    def recall(self, thumb: Thumb) -> bytes | None:
+        return None
+
+    def keep(self, thumb: Thumb, picture: bytes) -> None:
+        """It is not wanted."""
+
+
 def contact_sheet(
-    thumbs: Sequence[Thumb], font: Path, output: Path, check: Callable[[], None]
+    thumbs: Sequence[Thumb],
+    font: Path,
+    output: Path,
+    check: Callable[[], None],
+    stamps: Stamps | None = None,
 ) -> None:
     """Write the sheet as JPEG, about as wide as it is high, and never wider than ``_WIDEST``.
 
     With more items the pictures get smaller, so that neither the file nor memory grows without end.
     ``check`` is called before each picture and raises to stop it.
     """
+    kept = stamps or NoStamps()
 
     def picture_of(thumb: Thumb) -> Image.Image:
         check()
-        return _frame(thumb, size)
+        raw = kept.recall(thumb)
+        if raw is None:
+            raw = _jpeg(thumb)
+            kept.keep(thumb, raw)
+        picture = Image.open(io.BytesIO(raw))
+        return picture.resize(size, Image.Resampling.BOX) if picture.size != size else picture
 
     columns = max(1, math.ceil(math.sqrt(len(thumbs) * (THUMB[1] + _CAPTION) / THUMB[0])))
     rows = math.ceil(len(thumbs) / columns)
@@ -69,15 +99,21 @@ def _thumb_size(columns: int) -> tuple[int, int]:
     return width, width * THUMB[1] // THUMB[0]
 
 
-def _frame(thumb: Thumb, size: tuple[int, int]) -> Image.Image:
-    """The last key frame at or before the frame asked for: one picture to decode."""
+def _jpeg(thumb: Thumb) -> bytes:
+    """The last key frame at or before the frame asked for, small: one picture to decode."""
+    made = io.BytesIO()
+    _frame(thumb).save(made, "JPEG", quality=92)
+    return made.getvalue()
+
+
+def _frame(thumb: Thumb) -> Image.Image:
     with opened(thumb.segment) as container:
         frame = key_frame(container, thumb.frame)
         if frame is None:
-            return Image.new("RGB", size)
-        small = frame.reformat(*size, format="rgb24", interpolation="AREA")
+            return Image.new("RGB", THUMB)
+        small = frame.reformat(*THUMB, format="rgb24", interpolation="AREA")
         plane = small.planes[0]
-        return Image.frombuffer("RGB", size, bytes(plane), "raw", "RGB", plane.line_size, 1)
+        return Image.frombuffer("RGB", THUMB, bytes(plane), "raw", "RGB", plane.line_size, 1)
 
 
 def _fitted(draw: ImageDraw.ImageDraw, text: str, face: ImageFont.FreeTypeFont, width: int) -> str:

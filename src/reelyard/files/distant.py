@@ -22,7 +22,15 @@ from fsspec import AbstractFileSystem
 
 from reelyard.domain.errors import ReelyardError
 
-from .object_store import content_type, copy_object, is_s3, is_store, s3_call, unfinished_uploads
+from .object_store import (
+    abort_uploads,
+    content_type,
+    copy_object,
+    is_s3,
+    is_store,
+    s3_call,
+    unfinished_uploads,
+)
 from .places import Identity, Source
 
 _READ = 1 << 20
@@ -244,8 +252,7 @@ class DistantPath:
     def remove_tree(self) -> None:
         """Remove a folder with its files, and uploads into it that were broken off."""
         with self._calls() as files:
-            for (bucket, key), upload in unfinished_uploads(files, f"{self.path}/"):
-                s3_call(files, "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
+            abort_uploads(files, f"{self.path}/")
         for path in self.iterdir():
             path.unlink(missing_ok=True)
         with suppress(FileNotFoundError), self._calls() as files:
@@ -257,6 +264,11 @@ class DistantPath:
                 # A file server keeps the name of a deleted file while somebody has it open.
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                     raise
+
+    def end_uploads(self) -> None:
+        """Whoever is bringing this very file in parts can't complete it any more."""
+        with self._calls() as files:
+            abort_uploads(files, self.path, whole=True)
 
     def folders(self, prefix: str) -> Iterator[DistantPath]:
         """Those in here whose names begin so, also where there are only broken uploads into them."""

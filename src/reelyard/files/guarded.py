@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -40,7 +41,8 @@ class Guarded(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
     """What copying, publishing and storing need of a file system.
 
     ``options`` are those it was made with; ``uploading`` are more of them, for ``put_file``. ``reader`` opens
-    a file for reading in a better way than the file system's own.
+    a file for reading in a better way than the file system's own. ``patient`` makes another one that waits longer, for
+    what the store does by itself.
     """
 
     cachable = False
@@ -51,18 +53,25 @@ class Guarded(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
         options: Mapping[str, Any] | None = None,
         uploading: Mapping[str, Any] | None = None,
         reader: Callable[[AbstractFileSystem, str], Any] | None = None,
+        patient: Callable[[], AbstractFileSystem] | None = None,
     ) -> None:
         super().__init__()
         self._fs = fs
         self._secrets = secrets_in(options or {})
         self._uploading = dict(uploading or {})
         self._reader = reader
+        self._patient = patient
         self.protocol = fs.protocol
 
     @property
     def driver(self) -> AbstractFileSystem:
         """The file system itself, for what only one of its kind can do; in a block of ``told``."""
         return self._fs
+
+    @cached_property
+    def patient_driver(self) -> AbstractFileSystem:
+        """The same for what takes the store long."""
+        return self._fs if self._patient is None else self._patient()
 
     def told(self, path: str) -> AbstractContextManager[None]:
         return self._told(path)

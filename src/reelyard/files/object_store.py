@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -16,7 +16,7 @@ from fsspec import AbstractFileSystem
 from .guarded import Guarded
 
 _COPIED_AT_ONCE = 5 << 30  # S3's own limit
-_PIECE = 1 << 30
+_PIECE = 256 << 20
 
 
 def _driver(files: AbstractFileSystem) -> AbstractFileSystem:
@@ -34,10 +34,13 @@ def is_s3(files: AbstractFileSystem) -> bool:
 
 def s3_call(files: AbstractFileSystem, method: str, **arguments: Any) -> Mapping[str, Any]:
     """One call of S3's own API."""
-    told = files.told(arguments["Bucket"]) if isinstance(files, Guarded) else nullcontext()
-    with told:
+    with _told(files, arguments["Bucket"]):
         answer: Mapping[str, Any] = _driver(files).call_s3(method, **arguments)
     return answer
+
+
+def _told(files: AbstractFileSystem, path: str) -> AbstractContextManager[None]:
+    return files.told(path) if isinstance(files, Guarded) else nullcontext()
 
 
 def content_type(files: AbstractFileSystem, path: str) -> Mapping[str, str]:
@@ -50,13 +53,17 @@ def copy_object(files: AbstractFileSystem, old: str, new: str) -> None:
     files.invalidate_cache()
     if not is_s3(files):
         files.cp_file(old, new)
-    elif files.info(old)["size"] > _COPIED_AT_ONCE:
-        files.cp_file(old, new, block=_PIECE, **content_type(files, new))
-    else:  # s3fs' cp_file copies in pieces long before it has to
-        source = dict(zip(("Bucket", "Key"), _bucket_and_key(old), strict=True))
-        bucket, key = _bucket_and_key(new)
-        s3_call(files, "copy_object", Bucket=bucket, Key=key, CopySource=source)
-        files.invalidate_cache()
+        return
+    driver = files.patient_driver if isinstance(files, Guarded) else files
+    size = files.info(old)["size"]
+    with _told(files, old):
+        if size > _COPIED_AT_ONCE:
+            driver.cp_file(old, new, block=_PIECE, **content_type(files, new))
+        else:  # s3fs' cp_file copies in pieces long before it has to
+            source = dict(zip(("Bucket", "Key"), _bucket_and_key(old), strict=True))
+            bucket, key = _bucket_and_key(new)
+            driver.call_s3("copy_object", Bucket=bucket, Key=key, CopySource=source)
+    files.invalidate_cache()
 
 
 def unfinished_uploads(files: AbstractFileSystem, start: str) -> list[tuple[tuple[str, str], str]]:
@@ -71,6 +78,14 @@ def unfinished_uploads(files: AbstractFileSystem, start: str) -> list[tuple[tupl
     listed = found.get("Uploads") or []
     return [((bucket, one["Key"]), one["UploadId"]) for one in listed
             if one["Key"].startswith(key)]  # fmt: skip
+
+
+def abort_uploads(files: AbstractFileSystem, start: str, *, whole: bool = False) -> None:
+    """Abort uploads to names that begin so, or to this ``whole`` name."""
+    for (bucket, key), upload in unfinished_uploads(files, start):
+        if not whole or f"{bucket}/{key}" == start:
+            with suppress(FileNotFoundError):  # it was completed or aborted just now
+                s3_call(files, "abort_multipart_upload", Bucket=bucket, Key=key, UploadId=upload)
 
 
 def _bucket_and_key(path: str) -> tuple[str, str]:

@@ -12,8 +12,9 @@ the file system itself turns it away.
 A place is a path of this machine or a ``DistantPath``: the names are the same, so a machine that has a share mounted
 and one that reaches it directly turn each other's publishers away. On a file server the promise is the same. An object
 store has no rename: it copies the staged object to its place and deletes it. A copy of what is gone fails as well, and
-up to five gigabytes it is one step. Above, S3 copies in pieces, and a publisher that sleeps after the last piece and before
-its completion shows its film late: one of the same job, whole, and checked.
+up to five gigabytes it is one step. Above, S3 copies in pieces, and the next owner aborts such a copy as well. Where a
+store can't list what is unfinished, a publisher that sleeps after the last piece and before its completion shows its film
+late: one of the same job, whole, and checked.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ def remove_stagings(output: Place, before: str) -> bool:
     found = [folder for folder in _stagings(output) if _token(output, folder) < before]
     for folder in found:
         _remove(folder)
+    if isinstance(output, DistantPath):
+        output.end_uploads()
     return bool(found)
 
 

@@ -7,7 +7,8 @@
     key = "AKIA…"                                    # without one: the machine's own account
     secret_file = "/etc/reelyard/clips.secret"
 
-What else is in ``options`` is s3fs' own. A store that does not answer is told of within a minute.
+What else is in ``options`` is s3fs' own. A store that does not answer is told of within a minute. Only what it copies
+itself it may take longer for: many say nothing before they have copied the whole film.
 
 Files are read as they come, with one request for all that follows: s3fs itself asks for piece after piece, each after
 the one before was used.
@@ -34,6 +35,7 @@ _PATIENCE = {
     "retries": {"mode": "standard", "total_max_attempts": 2},
     "max_pool_connections": 32,
 }
+_COPYING = {"read_timeout": 600, "retries": {"mode": "standard", "total_max_attempts": 1}}
 _NOT_AMAZON = {  # not everybody knows the newer checksums
     "request_checksum_calculation": "when_required",
     "response_checksum_validation": "when_required",
@@ -47,7 +49,14 @@ def file_system(
     settled = s3_options(user, password, options)
     made = kind(skip_instance_cache=True, **settled)
     made.retries = 2  # of its own, around those of the library below
-    return Guarded(made, settled, _UPLOADING, S3Stream)
+
+    def patient() -> Any:
+        config = {**settled["config_kwargs"], **_COPYING}
+        other = kind(skip_instance_cache=True, **{**settled, "config_kwargs": config})
+        other.retries = 1
+        return other
+
+    return Guarded(made, settled, _UPLOADING, S3Stream, patient)
 
 
 def s3_options(

@@ -2,6 +2,7 @@
 
     root/entries/ab/ab12….mp4        the bytes
     root/entries/ab/ab12….mp4.json   their size and SHA-256, and what was measured of them
+    root/entries/ab/ab12….mp4.stamp  where somebody made one, a small picture of it, after that picture's SHA-256
     root/identity                    tells this cache from all others, for processes that ask whether they share one
 
 The note is written last, so an entry exists when its note does. Each use compares the bytes with the
@@ -21,7 +22,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from filelock import FileLock
 from . import atomic
 
 _NOTE = ".json"
+_STAMP = ".stamp"
 _IDENTITY = re.compile(r"[0-9a-f]{32}")
 _ABANDONED_SECONDS = 3600
 
@@ -44,6 +46,15 @@ class Entry:
     size: int
     used: float
     note: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Kept:
+    """An entry as it is looked over, ordered by when it was last asked for."""
+
+    used: float
+    size: int
+    path: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +124,22 @@ class SegmentCache:
             temporary.unlink(missing_ok=True)
         atomic.write_text(_note_of(path), note)
 
+    def stamp(self, key: str, suffix: str) -> bytes | None:
+        """The small picture that was kept beside an entry; None if there is none that is whole."""
+        try:
+            raw = _stamp_of(self.path(key, suffix)).read_bytes()
+        except OSError:
+            return None
+        return raw[32:] if hashlib.sha256(raw[32:]).digest() == raw[:32] else None
+
+    def keep_stamp(self, key: str, suffix: str, picture: bytes) -> None:
+        """Keep a small picture beside an entry, for as long as that is there. Where it can't be, it is made again."""
+        path = self.path(key, suffix)
+        if path.exists():
+            with contextlib.suppress(OSError):
+                seal = hashlib.sha256(picture).digest()
+                atomic.write_bytes(_stamp_of(path), seal + picture)
+
     def entries(self) -> Iterator[Entry]:
         """All entries, in no order."""
         for note in (self.root / "entries").glob(f"*/*{_NOTE}"):
@@ -121,25 +148,24 @@ class SegmentCache:
 
     def trim(self) -> int:
         """Drop the least recently used entries until the rest fit the limit; the bytes freed."""
-        self._sweep()
-        entries = sorted(self.entries(), key=lambda entry: entry.used)
-        return self._evict(entries, sum(entry.size for entry in entries) - self.limit)
+        kept = self._look_over()
+        return self._evict(kept, sum(one.size for one in kept) - self.limit)
 
     def make_room(self, size: int, keep: Collection[str]) -> int:
         """Drop the least recently used entries of so many bytes, but no key of ``keep``.
 
         Returns the bytes freed.
         """
-        others = (entry for entry in self.entries() if entry.key not in keep)
-        return self._evict(sorted(others, key=lambda entry: entry.used), size)
+        kept = (one for one in self._look_over() if _key_of(one.path) not in keep)
+        return self._evict(kept, size)
 
-    def _evict(self, entries: Sequence[Entry], excess: int) -> int:
+    def _evict(self, kept: Iterable[_Kept], excess: int) -> int:
         freed = 0
-        for entry in entries:
+        for one in sorted(kept):
             if freed >= excess:
                 break
-            if self._drop(entry.path):
-                freed += entry.size
+            if self._drop(one.path):
+                freed += one.size
         return freed
 
     def clear(self) -> int:
@@ -147,7 +173,7 @@ class SegmentCache:
         entries = list(self.entries())
         for entry in entries:
             self._drop(entry.path)
-        self._sweep()
+        self._look_over()
         return len(entries)
 
     def free_bytes(self) -> int:
@@ -162,8 +188,9 @@ class SegmentCache:
             whole = note["size"] == size and note.pop("seal") == _seal(note)
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             return None
-        key = path.name.partition(".")[0]
-        return Entry(key=key, path=path, size=size, used=used, note=note) if whole else None
+        return (
+            Entry(key=_key_of(path), path=path, size=size, used=used, note=note) if whole else None
+        )
 
     def _touch(self, path: Path) -> None:
         """Mark an entry as just used; one that was evicted meanwhile needs no mark."""
@@ -172,19 +199,36 @@ class SegmentCache:
 
     def _drop(self, path: Path) -> bool:
         """Whether it is gone: Windows keeps what somebody has open, until the next time."""
-        return atomic.remove(_note_of(path)) and atomic.remove(path)
+        return all(map(atomic.remove, (_note_of(path), _stamp_of(path), path)))
 
-    def _sweep(self) -> None:
-        """Remove what a killed process or a bad disk left behind: temporary names, halves of entries."""
+    def _look_over(self) -> list[_Kept]:
+        """What there is, by names and sizes alone: notes are read on use.
+
+        Removes what a killed process left behind: temporary names, halves of entries.
+        """
         horizon = time.time() - _ABANDONED_SECONDS
-        for path in (self.root / "entries").glob("*/*"):
-            data = path.with_name(path.name.removesuffix(_NOTE))
-            abandoned = path.name.endswith(".part") or self._entry(data) is None
-            try:
-                if abandoned and path.stat().st_mtime <= horizon:
-                    path.unlink()
-            except FileNotFoundError:
-                continue  # another process swept it
+        kept = []
+        for folder in (self.root / "entries").glob("*/"):
+            found = _files_in(folder)
+            for name, (size, changed) in found.items():
+                data = name.removesuffix(_NOTE).removesuffix(_STAMP)
+                whole = data in found and data + _NOTE in found and not name.endswith(".part")
+                if not whole and changed <= horizon:
+                    atomic.remove(folder / name)
+                elif whole and name == data:
+                    kept.append(_Kept(found[data + _NOTE][1], size, folder / name))
+        return kept
+
+
+def _files_in(folder: Path) -> dict[str, tuple[int, float]]:
+    """Sizes and times of change by name. Other processes add and remove files meanwhile."""
+    found = {}
+    with os.scandir(folder) as listed:
+        for one in listed:
+            with contextlib.suppress(FileNotFoundError):
+                stat = one.stat()
+                found[one.name] = (stat.st_size, stat.st_mtime)
+    return found
 
 
 def _identity(mark: Path) -> str | None:
@@ -196,6 +240,10 @@ def _identity(mark: Path) -> str | None:
     return written if _IDENTITY.fullmatch(written) else None
 
 
+def _key_of(path: Path) -> str:
+    return path.name.partition(".")[0]
+
+
 def _seal(note: Mapping[str, Any]) -> str:
     """A checksum of everything else in a note."""
     return hashlib.sha256(json.dumps(note, sort_keys=True).encode()).hexdigest()
@@ -203,3 +251,7 @@ def _seal(note: Mapping[str, Any]) -> str:
 
 def _note_of(path: Path) -> Path:
     return path.with_name(path.name + _NOTE)
+
+
+def _stamp_of(path: Path) -> Path:
+    return path.with_name(path.name + _STAMP)

@@ -53,6 +53,7 @@ from .planning import Planning, Prepared
 from .progress import JOIN, Meter, Stage, Watcher
 from .report import as_text, report
 from .segments import Segments, trim_beside
+from .stamps import SegmentStamps
 from .storage import ROOM, check_free, log_failure
 
 _PCM_RATE = 192_000
@@ -359,14 +360,16 @@ class _Attempt:
         )
 
     def _contact_sheet(self, plan: Plan, pieces: Pieces, stop: StopSignal) -> Path:
-        thumbs = []
+        thumbs, keys = [], {}
         for item in plan.items:
             middle = item.picture[len(item.picture) // 2]
             caption = f"{item.position}  {item.title}"
             path = pieces.film / segment_name(middle)
+            keys[path] = pieces.made.key(middle)
             thumbs.append(sheet.Thumb(path, len(middle.frames) // 2, caption))
         made = self.work / "sheet.jpg"
-        sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made, stop.check)
+        stamps = SegmentStamps(self.using.cache, keys)
+        sheet.contact_sheet(thumbs, packaged(CAPTION_PACKAGE)[0], made, stop.check, stamps)
         return made
 
     def _stage_text(self, text: str, suffix: str, stop: StopSignal) -> None:

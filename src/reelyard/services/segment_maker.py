@@ -25,7 +25,7 @@ from reelyard.engine.render import Run
 from reelyard.files.job_log import JobLog
 
 from .encode import Encoder, name_of
-from .fetch import Fetch
+from .fetch import COPIES_AT_ONCE, Fetch
 from .handover import found
 from .made import PICTURE_SUFFIX
 from .render_job import RenderJob
@@ -75,6 +75,7 @@ class SegmentMaker:
         self._lock = threading.Lock()
         self._locks: dict[int, threading.Lock] = {}
         self._plans: dict[int, Plan] = {}
+        self._copying = threading.Semaphore(COPIES_AT_ONCE)
 
     def __call__(
         self, wanted: OfferedSegment, stop: StopSignal, watch: Callable[[int], None]
@@ -147,6 +148,7 @@ class SegmentMaker:
         if position not in self._items:
             raise Unfit(f"the job has no item {position}")
         job = replace(self._job, items=(self._items[position],))
-        fetched = self._fetch(job, self._pin, self._stop.check, self._log.step)
+        with self._copying:
+            fetched = self._fetch(job, self._pin, self._stop.check, self._log.step)
         self._log.step(f"item {position}: {fetched}")
         return self._tools.planning.prepare(fetched.job, check=self._stop.check).plan

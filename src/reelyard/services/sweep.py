@@ -24,6 +24,7 @@ from .results_export import ResultsExport
 
 _LOG = logging.getLogger(__name__)
 _ASLEEP = 1.0
+_INVITED_AGAIN = 2.0  # seconds; a message may have come to somebody who has one already
 _LONGEST_TURN = 5.0  # seconds for which others wait when a sweeping process dies
 
 
@@ -116,7 +117,7 @@ class Sweep:
     def _invite(self) -> None:
         """An owner does so when it begins; workers that have nothing to do since then hear of it here."""
         try:
-            send_invitations(self.offers, self.queue, min(_LONGEST_TURN, self.lease_seconds / 12))
+            send_invitations(self.offers, self.queue, min(_INVITED_AGAIN, self.lease_seconds / 12))
         except BrokerUnavailable as error:
             _LOG.warning("nobody is asked to help: %s", error.message)
 

@@ -101,14 +101,19 @@ class Exports:
                 )
             )
 
+    def has_begun(self) -> bool:
+        """Whether anything was ever recorded: then little waits, as a rule, and counting it costs little."""
+        with self._database.reading() as connection:
+            return _any_recorded(connection)
+
     def backlog(self) -> Backlog:
+        """Goes through all that waits."""
         waits = results.c.exported_at.is_(None)
         query = sa.select(
-            sa.func.count().filter(waits),
-            sa.func.count().filter(waits, results.c.export_tries > 0),
-            sa.func.min(results.c.timestamp).filter(waits),
-            sa.func.count().filter(sa.or_(sa.not_(waits), results.c.export_tries > 0)),
-        )
+            sa.func.count(),
+            sa.func.count().filter(results.c.export_tries > 0),
+            sa.func.min(results.c.timestamp),
+        ).where(waits)
         newest = (
             sa.select(results.c.export_error)
             .where(waits, results.c.export_error.is_not(None))
@@ -116,8 +121,14 @@ class Exports:
             .limit(1)
         )
         with self._database.reading() as connection:
-            waiting, failing, oldest, used = connection.execute(query).one()
-            return Backlog(waiting, failing, oldest, connection.scalar(newest), used > 0)
+            waiting, failing, oldest = connection.execute(query).one()
+            is_used = failing > 0 or _any_recorded(connection)
+            return Backlog(waiting, failing, oldest, connection.scalar(newest), is_used)
+
+
+def _any_recorded(connection: sa.Connection) -> bool:
+    recorded = sa.select(results.c.name).where(results.c.exported_at.is_not(None)).limit(1)
+    return connection.scalar(recorded) is not None
 
 
 def _named(exports: Sequence[Export]) -> sa.ColumnElement[bool]:

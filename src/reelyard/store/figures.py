@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -49,15 +49,17 @@ class Books:
         self._database = database
 
     def figures(self) -> Figures:
-        """Everything at this moment."""
+        """Everything at this moment. Goes through all that ever ended."""
         backlog = Exports(self._database).backlog()
         with self._database.reading() as connection:
             done = _completed(connection)
             cached = _counts(connection, job_segments, job_segments.c.cached)
             table = compilation_results
-            undelivered = sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None))
             return Figures(
                 waiting=_waiting(connection),
+                undelivered=_undelivered(connection),
+                unexported=backlog.waiting if backlog.is_used else 0,
+                export_failing=backlog.failing,
                 results=_counts(connection, table, table.c.status),
                 attempts=_attempts(connection),
                 within=[done[f"within_{place}"] or 0 for place in range(len(BUCKETS))],
@@ -67,9 +69,17 @@ class Books:
                 segments_cached=cached.get(True, 0),
                 segments_rendered=cached.get(False, 0),
                 segments_helped=_helped(connection),
-                undelivered=connection.scalar(undelivered) or 0,
-                unexported=backlog.waiting if backlog.is_used else 0,
-                export_failing=backlog.failing,
+            )
+
+    def refreshed(self, known: Figures) -> Figures:
+        """The same with what waits and runs at this moment, which costs little however much has ended."""
+        exports = Exports(self._database)
+        if exports.has_begun():
+            backlog = exports.backlog()
+            known = replace(known, unexported=backlog.waiting, export_failing=backlog.failing)
+        with self._database.reading() as connection:
+            return replace(
+                known, waiting=_waiting(connection), undelivered=_undelivered(connection)
             )
 
 
@@ -86,6 +96,11 @@ def _waiting(connection: sa.Connection) -> dict[tuple[str, str], int]:
         .group_by(jobs.c.queue_name, jobs.c.status)
     )
     return {(queue, status): count for queue, status, count in connection.execute(query)}
+
+
+def _undelivered(connection: sa.Connection) -> int:
+    query = sa.select(sa.func.count()).where(outbox.c.delivered_at.is_(None))
+    return connection.scalar(query) or 0
 
 
 def _attempts(connection: sa.Connection) -> dict[tuple[str, str], int]:

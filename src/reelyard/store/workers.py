@@ -59,7 +59,7 @@ class Workers:
             connection.execute(
                 insert.on_conflict_do_update(index_elements=[workers.c.worker_id], set_=told)
             )
-            listens = ", ".join(queues)
+            listens = ", ".join(queues) or "no queue of jobs"
             note(connection, "online", f"listens to {listens}", worker_id=worker_id)
             return before
 
