@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -110,9 +111,10 @@ def forty(folder: Path, ffmpeg: Path, seconds: float = FORTY_SECONDS) -> list[di
         rows = _REAL_FORTY
         return [_placed(_item(*row, share), REAL) for row in rows]
     logo = _generated_logo(folder, ffmpeg)
-    clips = [_generated(folder, ffmpeg, n, FORTY_SECONDS // 20) for n in range(20)]
+    longest = math.ceil(share * FORTY_SECONDS / 40) + 1
+    clips = [_generated(folder, ffmpeg, n, longest) for n in range(20)]
     return [
-        _item("video", str(clips[n % 20]), 0, FORTY_SECONDS / 40 + n // 20,
+        _item("video", str(clips[n % 20]), 0.5 * (n // 20), FORTY_SECONDS / 40 + 0.5 * (n // 20),
               str(logo) if n % 3 else None, f"Clip number {n}" if n % 2 else None, share)
         for n in range(40)
     ]  # fmt: skip
@@ -158,7 +160,11 @@ def _generated(folder: Path, ffmpeg: Path, number: int, seconds: int = 5) -> Pat
     path = folder / f"generated-{number}.mp4"
     rate = (24, 25, 30, 50, 60)[number % 5]
     size = ("1280x720", "1920x1080", "854x480", "608x1080")[number % 4]
-    picture = f"mandelbrot=size={size}:rate={rate}:start_scale={3 / (number + 1)}"
+    moving = f"mandelbrot=size={size}:rate={rate}:start_scale={3 / (number + 1)}"
+    long = (
+        f"testsrc2=size={size}:rate={rate},hue=h={18 * number}"  # made in less time than it lasts
+    )
+    picture = moving if seconds <= 5 else long
     tone = f"sine=frequency={220 + 20 * number}:duration={seconds}"
     subprocess.run(
         [str(ffmpeg), "-v", "error", "-y", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", tone,

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SAMPLE_SECONDS = 0.02
+_PAUSE = 20
+"""So many times as long as a look took is waited for the next: a tree of a hundred processes is not to be slowed by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,16 @@ class _Tree:
         self.done = threading.Event()
 
     def watch(self) -> None:
-        while not self.done.wait(_SAMPLE_SECONDS):
+        took = 0.0
+        while not self.done.wait(max(_SAMPLE_SECONDS, _PAUSE * took)):
+            begun = time.monotonic()
             total = 0
             for pid in self._descendants():
                 total += _resident(pid)
                 if self.first_ffmpeg is None and pid != self._root and "ffmpeg" in _name(pid):
                     self.first_ffmpeg = time.monotonic() - self._begun
             self.peak = max(self.peak, total)
+            took = time.monotonic() - begun
 
     def _descendants(self) -> list[int]:
         found, waiting = [], [self._root]

@@ -42,7 +42,7 @@ def one_graph(
             inputs += ["-i", item.logo_path]
             # The logo has to be brought to the picture's own colours: FFmpeg would otherwise give the picture the logo's.
             graph.append(
-                f"[{count}:v]format=rgba,scale=w={form.width // 4}:h={form.height // 4}:"
+                f"[{count}:v]format=rgba,scale='min(iw,{form.width // 4})':'min(ih,{form.height // 4})':"
                 "force_original_aspect_ratio=decrease,scale=out_color_matrix=bt709:out_range=limited,"
                 f"format=yuva420p[l{number}]"
             )

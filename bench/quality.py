@@ -164,7 +164,9 @@ class Judge:
             begin = float(facts.video.first - facts.container_start) + one.start + half
             self._heard[one.first] = self._samples(Path(one.path), begin, _HEARD)
         source = self._heard[one.first]
-        early = one.first / FRAME_RATE + half - _MOVED / SAMPLE_RATE
+        early = (
+            one.first / FRAME_RATE + half - _MOVED / SAMPLE_RATE
+        )  # not before the film: half is over 0.7
         played = self._samples(film, early, _HEARD + 2 * _MOVED)
         if source.std() < _QUIET or len(played) < _HEARD + 2 * _MOVED:
             return None
@@ -172,18 +174,15 @@ class Judge:
         return (place - _MOVED) / SAMPLE_RATE * 1000 if likeness > _MATCHES else None
 
     def _samples(self, path: Path, begin: float, count: int) -> Samples:
+        """A second of a file's sound from ``begin`` on, by the file's own times, both channels together."""
         # Not every container can be entered in the middle exactly enough for sound; the others are decoded from the start.
-        graph = f"[0:a:0]aresample=48000:async=1:first_pts=0,atrim=start={begin:.6f},pan=mono|c0=.5*c0+.5*c1"
-        if begin < 0:
-            return np.zeros(0, np.float32)
-        graph = graph.replace(",pan", ",aformat=channel_layouts=stereo,pan")
-        enter = max(0.0, begin - 5)
-        if path.suffix == ".mp4" and enter:  # a film, or what is as dependable
-            graph = graph.replace(f"start={begin:.6f}", f"start={begin - enter:.6f}")
-        else:
-            enter = 0.0
-        raw = self._out(["-ss", f"{enter:.6f}", "-i", str(path), "-filter_complex", graph + ",asetpts=PTS-STARTPTS[a]",
-                         "-map", "[a]", "-t", f"{count / SAMPLE_RATE:.6f}", "-f", "f32le", "-"])  # fmt: skip
+        enter = max(0.0, begin - 5) if path.suffix == ".mp4" else 0.0
+        graph = (
+            f"[0:a:0]atrim=start={max(0.0, begin - enter):.6f},asetpts=PTS-STARTPTS,aresample=48000,"
+            "aformat=channel_layouts=stereo,pan=mono|c0=.5*c0+.5*c1[a]"
+        )
+        raw = self._out(["-ss", f"{enter:.6f}", "-i", str(path), "-filter_complex", graph, "-map", "[a]",
+                         "-t", f"{count / SAMPLE_RATE:.6f}", "-f", "f32le", "-"])  # fmt: skip
         return np.frombuffer(raw, np.float32)[:count]
 
 

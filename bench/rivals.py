@@ -14,11 +14,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import av
 
 from reelyard.bootstrap import Reelyard
 from reelyard.domain.output import HD
@@ -59,7 +62,6 @@ class Rivals:
                  minutes: float | None) -> None:  # fmt: skip
         self.folder = folder
         folder.mkdir(parents=True)
-        self._reelyard = reelyard
         self._render = render
         self.ffmpeg = reelyard.ffmpeg.executable
         items = forty(folder, self.ffmpeg, (minutes or MINUTES) * 60)
@@ -130,24 +132,27 @@ class Rivals:
                 "ffmpeg_params": [*own, "-vf", tags, "-movflags", "+faststart"]}  # fmt: skip
 
 
-def rivals(rivals: Rivals, picture: Path | None) -> None:
+def rivals(them: Rivals, picture: Path | None) -> None:
     """Run all of it, print the table, and draw the chart into ``picture``."""
-    frames = sum(one.frames for one in rivals.wanted)
-    print(
-        f"\nRivals: {len(rivals.wanted)} items, {frames / 1800:.1f} minutes of film\n", flush=True
-    )
-    judge = Judge(rivals.wanted, rivals.folder / "judge", rivals.ffmpeg)
+    frames = sum(one.frames for one in them.wanted)
+    print(f"\nRivals: {len(them.wanted)} items, {frames / 1800:.1f} minutes of film\n", flush=True)
+    judge = Judge(them.wanted, them.folder / "judge", them.ffmpeg)
     rows: list[Row] = []
-    for name, make in rivals.all:
+    for name, make in them.all:
         try:
-            row = _row(name, make, judge)
-        except (SystemExit, OSError, ValueError) as failure:
-            print(f"{name}: FAILED: {failure}", flush=True)
-            continue
-        rows.append(row)
-        print(_said(row, rows[0]), flush=True)
+            rows.append(_row(name, make, judge))
+        except (
+            SystemExit,
+            OSError,
+            ValueError,
+            subprocess.SubprocessError,
+            av.FFmpegError,
+        ) as failure:
+            print(f"{name} FAILED: {failure}", flush=True)
+        else:
+            print(_said(rows[-1], rows[0]), flush=True)
     if not rows:
-        return
+        raise SystemExit("nobody made a film")
     print("\n" + "\n".join(table(rows)), flush=True)
     if picture is not None:
         picture.write_text(drawn(rows, frames / 1800))

@@ -11,7 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from reelyard.api.app import create_app
-from reelyard.domain.errors import DatabaseUnavailable
+from reelyard.api.errors import status_of
+from reelyard.domain.errors import DatabaseUnavailable, EncoderUnavailable, GraphicsCardBusy
 from reelyard.store.accounts import Accounts
 from reelyard.store.database import Database
 from tests.api.house import LIMIT, House, opened
@@ -25,6 +26,11 @@ BODY = 10_000_000
 @pytest.fixture(scope="module")
 def ann(house: House) -> Wire:
     return house.of("ann")
+
+
+def test_a_card_that_is_busy_is_asked_again_and_one_that_is_dead_is_not() -> None:
+    assert status_of(GraphicsCardBusy("the card does no more encodes at once")) == 503
+    assert status_of(EncoderUnavailable("the card can't encode")) == 422
 
 
 def test_an_address_that_is_none(ann: Wire) -> None:

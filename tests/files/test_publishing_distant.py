@@ -8,8 +8,11 @@ from __future__ import annotations
 import errno
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from email.utils import formatdate
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -387,3 +390,47 @@ def test_a_large_film_that_is_being_shown_in_pieces_is_not_shown_any_more(s3: S3
         files.driver.call_s3("create_multipart_upload", Bucket="films", Key=f"large/{name}")
     remove_stagings(film, "000002")
     assert [key for key in uploads(connections) if "large/" in key] == ["large/film.mp4.other"]
+
+
+class SlowCopier(BaseHTTPRequestHandler):
+    """A store that says nothing before it has copied the whole of an object, as many do."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_HEAD(self) -> None:
+        self.answer(b"", {"Content-Length": "5", "ETag": '"5"', "Last-Modified": formatdate()})
+
+    def do_PUT(self) -> None:
+        if "x-amz-copy-source" in self.headers:
+            time.sleep(3.5)
+        self.answer(b'<CopyObjectResult><ETag>"5"</ETag></CopyObjectResult>', {})
+
+    def do_DELETE(self) -> None:
+        self.answer(b"", {})
+
+    def answer(self, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nobody reads it."""
+
+
+def test_a_store_has_time_to_copy_a_film_and_not_to_answer_otherwise() -> None:
+    """It is not taken for one that hangs, however large the film is."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowCopier)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = {
+        "endpoint": f"http://127.0.0.1:{server.server_port}",
+        "config_kwargs": {"read_timeout": 2},
+    }
+    row = Connection(root="s3://films", user="K", password=lambda: "secret", options=options)
+    films = Films(ShareTable([Share(root="s3://films")]), Connections([row]))
+    try:
+        films.find("s3://films/staged.mp4").replace(films.find("s3://films/film.mp4"))
+    finally:
+        server.shutdown()
+        server.server_close()

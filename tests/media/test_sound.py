@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,6 +36,11 @@ def item(path: Path, **trim: float) -> dict[str, object]:
     return {"item_type": "video", "path": path, **trim}
 
 
+def heard(studio: Studio, *items: dict[str, Any], **job: Any) -> LocalFilm:
+    """A draft: its picture is small, its sound is the film's."""
+    return studio.render(*items, draft=True, **job)
+
+
 def parts(film: LocalFilm) -> list[Floats]:
     """The film's sound, item by item."""
     samples = sound_of(film.output)
@@ -63,7 +69,7 @@ def test_stills_and_silent_clips_are_silent_for_exactly_their_length(
 def test_silence_between_sounds_is_digital_silence(clips: Clips, studio: Studio) -> None:
     tone = sounding(clips, "loud.mov", "0.8*sin(2*PI*500*t)", seconds=0.5)
     still = {"item_type": "image", "path": clips.picture("quiet.png"), "duration": 0.5}
-    before, between, after = parts(studio.render(item(tone), still, item(tone)))
+    before, between, after = parts(heard(studio, item(tone), still, item(tone)))
     assert np.abs(inner(between)).max() < 1e-4
     assert decibels(before) > -10 and decibels(after) > -10
 
@@ -73,7 +79,7 @@ def test_mono_goes_to_both_sides_at_its_own_level(clips: Clips, studio: Studio) 
         sounding(clips, "mono.mov", "0.5*sin(2*PI*997*t)", seconds=0.6),
         sounding(clips, "mono.mp4", "0.5*sin(2*PI*997*t)", *AAC, rate=44_100, seconds=0.6),
     ]
-    for samples in parts(studio.render(*map(item, paths))):
+    for samples in parts(heard(studio, *map(item, paths))):
         left, right = inner(samples)
         assert np.abs(left - right).max() < 0.01
         assert abs(decibels(left) - 20 * np.log10(0.5 / np.sqrt(2))) < 0.3
@@ -82,7 +88,7 @@ def test_mono_goes_to_both_sides_at_its_own_level(clips: Clips, studio: Studio) 
 def test_the_two_sides_of_stereo_stay_apart(clips: Clips, studio: Studio) -> None:
     stereo = "0.5*sin(2*PI*997*t)|0.25*sin(2*PI*1500*t)"
     path = sounding(clips, "stereo.mov", stereo, layout="stereo", seconds=0.6)
-    (samples,) = parts(studio.render(item(path)))
+    (samples,) = parts(heard(studio, item(path)))
     left, right = inner(samples)
     assert abs(pitch(left) - 997) < 0.5 and abs(pitch(right) - 1500) < 0.5
     assert abs(decibels(left) - decibels(right) - 6.02) < 0.3
@@ -96,7 +102,7 @@ def test_dialogue_of_surround_sound_is_heard_on_both_sides(
         clips, f"dialogue-{coding[1]}.mov", "0|0|0.5*sin(2*PI*800*t)|0|0|0", *coding,
         layout="5.1", seconds=0.6,
     )  # fmt: skip
-    (samples,) = parts(studio.render(item(path)))
+    (samples,) = parts(heard(studio, item(path)))
     left, right = inner(samples)
     source = 20 * np.log10(0.5 / np.sqrt(2))
     for side in (left, right):
@@ -108,7 +114,7 @@ def test_dialogue_of_surround_sound_is_heard_on_both_sides(
 def test_loud_surround_sound_does_not_clip(clips: Clips, studio: Studio) -> None:
     loud = "|".join(f"0.9*sin(2*PI*{freq}*t)" for freq in (300, 300, 300, 50, 300, 300))
     path = sounding(clips, "loud-51.mov", loud, layout="5.1", seconds=0.8)
-    (samples,) = parts(studio.render(item(path)))
+    (samples,) = parts(heard(studio, item(path)))
     kept = inner(samples, 9600)
     assert np.abs(kept).max() < 1
     assert decibels(kept) > -12
@@ -125,7 +131,7 @@ def test_a_tone_keeps_its_pitch_and_level_at_any_sample_rate(
     clips: Clips, studio: Studio, rate: int
 ) -> None:
     path = sounding(clips, f"pitch-{rate}.mov", "0.4*sin(2*PI*997*t)", rate=rate)
-    (samples,) = parts(studio.render(item(path)))
+    (samples,) = parts(heard(studio, item(path)))
     left = inner(samples)[0]
     assert abs(pitch(left) - 997) < 0.3
     assert abs(decibels(left) - 20 * np.log10(0.4 / np.sqrt(2))) < 0.3
@@ -141,7 +147,7 @@ def test_a_tone_that_is_cut_and_joined_again_goes_on_without_a_click(
     clips: Clips, studio: Studio, name: str, coding: tuple[str, ...], rate: int
 ) -> None:
     path = sounding(clips, name, "0.5*sin(2*PI*441*t)", *coding, rate=rate, seconds=3)
-    film = studio.render(item(path, end=1), item(path, start=1, end=2), item(path, start=2))
+    film = heard(studio, item(path, end=1), item(path, start=1, end=2), item(path, start=2))
     left = sound_of(film.output)[0]
     usual = departure(left, SAMPLE_RATE // 2)
     assert usual < 0.01
@@ -230,7 +236,7 @@ def test_loudness_leaves_silence_silent(clips: Clips, studio: Studio) -> None:
     silent = sounding(clips, "level-silent.mov", "0", seconds=1)
     hiss = sounding(clips, "level-hiss.mov", "0.0005*(random(0)-0.5)", seconds=1)
     tone = sounding(clips, "level-soft.mov", "0.05*sin(2*PI*997*t)", seconds=1)
-    first, noise, last = parts(studio.render(item(silent), item(hiss), item(tone), loudness=True))
+    first, noise, last = parts(heard(studio, item(silent), item(hiss), item(tone), loudness=True))
     assert np.abs(first[:, :-4096]).max() < 1e-4
     assert decibels(inner(noise)) < -65
     assert abs(integrated(last) + 14) <= 1
@@ -238,5 +244,5 @@ def test_loudness_leaves_silence_silent(clips: Clips, studio: Studio) -> None:
 
 def test_without_loudness_levels_stay_as_they_are(clips: Clips, studio: Studio) -> None:
     soft = sounding(clips, "as-is.mov", "0.05*sin(2*PI*997*t)", seconds=0.6)
-    (samples,) = parts(studio.render(item(soft)))
+    (samples,) = parts(heard(studio, item(soft)))
     assert abs(decibels(inner(samples)) - 20 * np.log10(0.05 / np.sqrt(2))) < 0.3

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 
 import pytest
@@ -22,12 +22,11 @@ from reelyard.domain.help import (
 )
 from reelyard.domain.lifecycle import JobStatus, Order
 from reelyard.domain.routing import Queue
-from reelyard.store.database import Database
 from reelyard.store.help import Offers
 from reelyard.store.queues import Queues
 from reelyard.store.schema import jobs
 
-from .conftest import LEASE, TERMS, Books, at_once, finished, new_id, segment
+from .conftest import ABLE, LEASE, TERMS, Books, at_once, finished, new_id, segment
 
 HELPERS = ("b", "c")
 THREE = (segment(0, 150), segment(1, 300), segment(2, 200))
@@ -150,6 +149,16 @@ def test_unknown_quarantined_and_lost_workers_are_not_invited(site: Site) -> Non
     assert site.offers.beat("b", {}).leaves == "it was not heard of for too long"
 
 
+def test_a_worker_that_is_to_help_nobody_is_not_invited(site: Site) -> None:
+    alone = replace(ABLE, assists=False)
+    for name in HELPERS:
+        site.books.workers.register(
+            name, name, host="host", pid=1, queues=tuple(Queue), capabilities=alone
+        )
+        assert site.offers.invitations(name) == []
+    assert site.offers.to_invite(0) == []
+
+
 def test_who_writes_other_bytes_is_not_invited(site: Site) -> None:
     """Another FFmpeg, or no such encoder."""
     for changed in ({"ffmpeg": "ffmpeg 8"}, {"encoder": "h264_nvenc"}):
@@ -240,6 +249,15 @@ def test_what_is_released_is_anybodys(site: Site) -> None:
     site.offers.release(site.claim("b"))
     assert site.standing()[LONG].state is OfferState.OPEN
     assert site.claim("c").segment.key == LONG
+
+
+def test_a_helper_is_not_given_again_what_it_can_not_make(site: Site) -> None:
+    claim = site.claim("b")
+    site.offers.release(claim)
+    again = site.offers.claim(site.invitation("b"), "b", without={LONG})
+    assert (again and again.segment.key) == MIDDLE
+    assert site.offers.claim(site.invitation("b"), "b", without={LONG, SHORT}) is None
+    assert site.claim("c").segment.key == LONG, "others may"
 
 
 def test_a_helper_hears_which_of_its_claims_hold(site: Site) -> None:
@@ -485,23 +503,27 @@ def test_nobody_waits_for_another_in_a_circle(site: Site) -> None:
     assert site.books.state(site.job_id).status is JobStatus.CANCELLED
 
 
-def _fastest(calls: Sequence[Callable[[], object]]) -> float:
+def _cheapest(call: Callable[[], object], times: int = 20) -> float:
+    """Seconds of the processor that a call takes; how long it waits for its turn is the machine's affair."""
     taken = []
-    for call in calls:
-        begun = time.perf_counter()
+    for _ in range(times):
+        begun = time.thread_time()
         call()
-        taken.append(time.perf_counter() - begun)
+        taken.append(time.thread_time() - begun)
     return min(taken)
 
 
-def test_of_a_thousand_segments_one_is_claimed_in_milliseconds(
-    site: Site, database: Database
-) -> None:
-    """The fastest of many, for a machine may be busy."""
+def test_of_a_thousand_segments_one_is_claimed_in_milliseconds(site: Site) -> None:
+    """SQLite works in this process; of PostgreSQL it is our side, and one statement for each claim."""
     assert site.offers.offer(site.lease, TERMS, [segment(n, 100 + n) for n in range(1000)])
     invitation = site.invitation()
-    assert _fastest([partial(site.offers.claim, invitation, "b")] * 20) < 0.02
+    assert _cheapest(partial(site.offers.claim, invitation, "b")) < 0.02
     claims = [one for _ in range(4) if (one := site.offers.claim(invitation, "b"))]
     beat = partial(site.offers.beat, "b", {one: 1 for one in claims})
-    assert _fastest([beat] * 20) < 0.03
-    assert _fastest([partial(site.offers.standing, site.job_id)] * 5) < 0.1
+    assert _cheapest(beat) < 0.02
+    assert _cheapest(partial(site.offers.standing, site.job_id), 5) < 0.1
+    said: list[str] = []
+    sa.event.listen(site.books.database.engine, "before_cursor_execute",
+                    lambda *told: said.append(told[2]))  # fmt: skip
+    assert site.offers.claim(invitation, "b")
+    assert [one.split()[0] for one in said] in (["BEGIN", "UPDATE"], ["SET", "UPDATE"])

@@ -21,7 +21,7 @@ from .conftest import CLIP, PATIENCE, STILL, Books, Project, finished, job
 # What arrives is written down by triggers that fire for the subscription as well. Tables that point at
 # jobs would hold up the emptying between tests, which arrives, too.
 _WRITE_DOWN = """
-DROP TABLE job_attempts, job_segments, webhook_deliveries, webhooks;
+DROP TABLE job_attempts, job_segments, offered_segments, offers, webhook_deliveries, webhooks;
 CREATE TABLE seen (n bigserial PRIMARY KEY, kind text, what text, row jsonb);
 CREATE FUNCTION write_down() RETURNS trigger LANGUAGE plpgsql SET search_path = public AS $$
 BEGIN

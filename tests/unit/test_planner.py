@@ -232,6 +232,23 @@ def test_a_texts_cycles_follow_the_item_not_the_source() -> None:
     assert text.document.count("Dialogue:") == 2
 
 
+def test_segments_that_show_nothing_of_a_text_are_made_without_it() -> None:
+    """Each cycle shows it for ten seconds of twenty: frames 0 to 299, 600 to 899, and so on."""
+    long = clip(end_tick=15360 * 60, frame_count=1800)
+    planned = only(replace(with_item(VIDEO, text="Hello", end=Fraction(25)), facts=long))
+    drawn = {
+        frame
+        for segment in planned.picture
+        for frame in range(segment.frames.start, segment.frames.end)
+        if segment.recipe.text
+    }
+    assert {*range(300), *range(600, 750)} <= drawn
+    for segment in planned.picture:
+        assert ("ass=" in segment.recipe.graph) == (segment.recipe.text is not None)
+        frames = range(segment.frames.start, segment.frames.end)
+        assert (segment.recipe.text is None) == all(frame % 600 >= 300 for frame in frames)
+
+
 @pytest.mark.parametrize("text", [None, "", " \n"])
 def test_a_text_without_letters_draws_nothing(text: str | None) -> None:
     recipe = only(with_item(VIDEO, text=text)).picture[0].recipe

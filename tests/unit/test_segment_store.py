@@ -274,6 +274,39 @@ def test_a_share_that_is_not_mounted_is_not_taken_for_the_store(
     assert get(folder.store(**memory), work, "a") and len(remembered) == 1
 
 
+def test_a_folder_that_was_the_store_before_its_share_was_mounted_is_not_taken_again(
+    folder: Place, work: Path, tmp_path: Path
+) -> None:
+    """The worker was first started without the share, and the share is away again now."""
+    remembered: list[Any] = []
+    memory: dict[str, Any] = {
+        "recall": lambda: remembered[-1] if remembered else None, "keep": remembered.append,
+    }  # fmt: skip
+    assert put(folder.store(**memory), work, "a")
+    below, share = tmp_path / "below", tmp_path / "mounted"
+    folder.files.rename(below)
+    share.mkdir()
+    share.rename(folder.files)
+    assert put(folder.store(), work, "b")  # another machine's
+    assert get(folder.store(**memory), work, "b")
+    folder.files.rename(share)
+    below.rename(folder.files)
+    unmounted = folder.store(**memory)
+    assert not put(unmounted, work, "c")
+    assert unmounted.trouble and "mounted" in unmounted.trouble
+    folder.files.rename(below)
+    share.rename(folder.files)
+    assert get(folder.store(**memory), work, "b")
+
+
+def test_what_earlier_versions_remembered_of_a_folder_holds(folder: Place, work: Path) -> None:
+    assert put(folder.store(), work, "a")
+    mark = (folder.files / "this-is-reelyards").read_text()
+    kept: list[Any] = []
+    assert get(folder.store(recall=lambda: mark, keep=kept.append), work, "a")
+    assert kept == []
+
+
 class Slow(LocalFileSystem):  # type: ignore[misc]
     """A share that hangs until it is told to go on."""
 

@@ -23,6 +23,7 @@ STATUSES: tuple[tuple[type[ReelyardError], int], ...] = (
     (errors.JobRejected, 422),
     (errors.BadMedia, 422),
     (errors.RequestInvalid, 422),
+    (errors.GraphicsCardBusy, 503),
     (errors.EncoderUnavailable, 422),
     (errors.JobConflict, 409),
     (errors.WorkerConflict, 409),

@@ -107,6 +107,7 @@ class CapabilitiesOut(FromState):
     graphics_card: str
     driver: str
     decodes: list[str]
+    assists: bool
 
 
 class WorkerOut(FromState):

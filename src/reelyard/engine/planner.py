@@ -40,7 +40,7 @@ from reelyard.domain.timeline import (
 
 from . import commands, cuda, fonts, sound
 from .picture import moving_graph, seek_before, still_graph
-from .text import appearing_ms, letters
+from .text import appearing_ms, is_shown_in, letters
 
 SEGMENT_FRAMES = 5 * FRAME_RATE
 """Short enough to share a clip among many cores, long enough for the cost of starting FFmpeg."""
@@ -212,7 +212,8 @@ class _Planner:
         text = self._text(one.item, frames)
         limit = self.workshop.segment_frames or segment_limit(one.facts)
         for part, piece in enumerate(cut(frames, limit)):
-            segment = self._segment(one, part, piece, self._recipe(one, piece, text))
+            shown = text if is_shown_in(piece.start, piece.end) else None
+            segment = self._segment(one, part, piece, self._recipe(one, piece, shown))
             if self._on_card(one):
                 recipe = self._card_recipe(one, piece, segment.recipe)
                 segment = replace(self._segment(one, part, piece, recipe), spare=segment)

@@ -17,6 +17,8 @@ from fractions import Fraction
 
 import regex
 
+from reelyard.domain.timeline import FRAME_RATE
+
 LETTER_MS = 100
 FADE_MS = 150
 SHOWN_MS = 10_000
@@ -63,6 +65,13 @@ def letters(text: str) -> list[str]:
 def appearing_ms(count: int) -> int:
     """Milliseconds until the last of so many letters is there."""
     return max(0, count - 1) * LETTER_MS + FADE_MS
+
+
+def is_shown_in(start: int, end: int) -> bool:
+    """Whether any of a clip's frames from ``start`` to before ``end`` shows its text."""
+    cycle, shown = (ms * FRAME_RATE // 1000 for ms in (CYCLE_MS, SHOWN_MS))
+    first = start % cycle
+    return first < shown or first + end - start > cycle
 
 
 def document(styled: Sequence[tuple[str, str]], duration: Fraction) -> str:

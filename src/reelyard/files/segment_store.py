@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from reelyard.domain.errors import ReelyardError
 
+from . import atomic
 from .breaker import Breaker, NotAsked
 from .packed import pack, unpacked
 from .store_upkeep import Upkeep
@@ -49,7 +50,7 @@ class SegmentStore:
     """Segments under their content keys. Safe for many threads and many machines at once.
 
     ``fs`` gives the file system that ``root`` is a folder of; ``name`` is what people call it. ``limit`` is in bytes.
-    ``recall`` and ``keep`` remember, for this machine, which folder it was.
+    ``recall`` and ``keep`` remember, for this machine, which folders it has been, the last one last.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class SegmentStore:
         name: str,
         seconds: float = _SECONDS,
         recall: Callable[[], object] = lambda: None,
-        keep: Callable[[str], None] = lambda _: None,
+        keep: Callable[[list[str]], None] = lambda _: None,
     ) -> None:
         self.name = name
         self.limit = limit
@@ -217,9 +218,10 @@ class SegmentStore:
             raise OSError(errno.EINVAL, str(error)) from error
 
     def _recognise(self, fs: AbstractFileSystem) -> None:
-        """See that a folder is the one it was. Raises OSError where it is another: a share that is not mounted
-        leaves a folder, too, and that would fill up this machine's own disk."""
-        known = self._recall()
+        """See that a folder is the one it was, or one that was never seen. Raises OSError where it has no mark any
+        more, or that of an earlier one: a share that is not mounted leaves a folder, too, perhaps one that was the
+        store before it was first mounted, and that would fill up this machine's own disk."""
+        known = _list_of(self._recall())
         try:
             found = _text(fs.cat_file(self._mark))
         except FileNotFoundError:
@@ -228,8 +230,10 @@ class SegmentStore:
             found = uuid.uuid4().hex
             fs.makedirs(self._root, exist_ok=True)
             fs.pipe_file(self._mark, found.encode())
-        if found != known:
-            self._keep(found)
+        if found in known[:-1]:
+            raise _not_mounted()
+        if found not in known:
+            self._keep([*known, found])
 
     @property
     def _mark(self) -> str:
@@ -263,15 +267,14 @@ class SegmentStore:
         fs.makedirs(folder, exist_ok=True)
         try:
             write(temporary)
-            getattr(fs, "replace", fs.mv)(temporary, path)
+            _rename(fs, temporary, path)
         except OSError:
             with suppress(OSError):
                 fs.rm_file(temporary)
             raise
 
     def _is_object_store(self, fs: AbstractFileSystem) -> bool:
-        protocol = (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
-        return not _OBJECT_STORES.isdisjoint(protocol)
+        return not _OBJECT_STORES.isdisjoint(_protocols(fs))
 
     def _log(self, error: OSError) -> None:
         if not isinstance(error, NotAsked):
@@ -279,8 +282,29 @@ class SegmentStore:
             _LOG.warning("the segment store %s can't be used just now: %s", self.name, what)
 
 
+def _protocols(fs: AbstractFileSystem) -> Collection[str]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol
+
+
+def _rename(fs: AbstractFileSystem, old: str, new: str) -> None:
+    """Over what is there. In folders of this machine fsspec would copy where Windows does not rename."""
+    if "file" in _protocols(fs):
+        atomic.replace(Path(old), Path(new))
+    else:
+        getattr(fs, "replace", fs.mv)(old, new)
+
+
 def _text(mark: bytes) -> str:
     return mark.decode("ascii", "replace").strip()
+
+
+def _list_of(remembered: object) -> list[str]:
+    """Versions before this one remembered the last alone."""
+    return (
+        [str(one) for one in remembered]
+        if isinstance(remembered, list)
+        else [str(remembered)] * bool(remembered)
+    )
 
 
 def _not_mounted() -> OSError:

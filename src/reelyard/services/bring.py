@@ -18,7 +18,8 @@ from reelyard.domain.errors import OutOfDisk, Problem, SourcesUnavailable
 from reelyard.domain.job import Item, Job
 from reelyard.engine.planner import without
 
-from .fetch import Budget, Fetch, Fetched
+from .budget import Budget, Limits
+from .fetch import Fetch, Fetched
 from .gather import nothing
 from .naming import is_name, sources
 from .resolve import Catalogue, resolve
@@ -30,19 +31,6 @@ _LOOK_SECONDS = 0.25
 
 Check = Callable[[], None]
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """For how long sources are copied, and how many bytes of them."""
-
-    seconds: float
-    size: int
-
-    @property
-    def budget(self) -> Budget:
-        """A new one, from now on."""
-        return Budget(self.seconds, self.size)
 
 
 EXAMINATION = Limits(seconds=20.0, size=2_000_000_000)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import logging
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -28,6 +27,7 @@ from reelyard.domain.share import NameInvalid, ShareUnknown
 from reelyard.files.copy_cache import Copied, CopyCache
 from reelyard.files.places import Places, Source
 
+from .budget import Budget
 from .storage import storage_error
 
 _LOG = logging.getLogger(__name__)
@@ -60,26 +60,6 @@ class Fetched:
             f"{rate}; {self.here} were here already, {self.in_place} are on this machine's own disks"
             + (f"; {self.missing} are missing" if self.missing else "")
         )
-
-
-class Budget:
-    """How much may be copied, and for how long from now: what does not fit is left where it is."""
-
-    def __init__(self, seconds: float, size: int) -> None:
-        self.ends_at = time.monotonic() + seconds
-        self._left = size
-        self._lock = threading.Lock()
-
-    @property
-    def is_over(self) -> bool:
-        return time.monotonic() >= self.ends_at
-
-    def spend(self, size: int) -> bool:
-        """Whether so many bytes more may be copied; then they are counted."""
-        with self._lock:
-            fits = size <= self._left
-            self._left -= size if fits else 0
-        return fits
 
 
 class _Absent(StrEnum):

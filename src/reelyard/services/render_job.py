@@ -159,7 +159,16 @@ class RenderJob:
             ):
                 meter = Meter(watcher)
                 attempt = _Attempt(
-                    self, here, output, log, work, meter, begun, staging, publication, segments,
+                    self,
+                    here,
+                    output,
+                    log,
+                    work,
+                    meter,
+                    begun,
+                    staging,
+                    publication,
+                    segments,
                     help_,
                 )
                 done = attempt.complete(stop)

@@ -6,7 +6,7 @@ one job only, so nobody waits in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -29,7 +29,7 @@ from .clock import now
 from .database import Database
 from .invitations import invitations, is_free, is_valid, to_invite, why_to_leave
 from .moves import drop_offer, locked_in_order
-from .rows import encoded
+from .offer_rows import OPEN, claimed_by, offer_values, progress, segment_values, unlike
 from .schema import jobs, offered_segments, offers, workers
 from .standings import standing
 
@@ -65,8 +65,8 @@ class Offers:
                 )
             )
             drop_offer(connection, lease.job_id)
-            connection.execute(sa.insert(offers).values(**_offer_values(lease, terms)))
-            rows = [_segment_values(lease.job_id, one, last) for one in _unlike(segments)]
+            connection.execute(sa.insert(offers).values(**offer_values(lease, terms)))
+            rows = [segment_values(lease.job_id, one, last) for one in unlike(segments)]
             if rows:
                 connection.execute(sa.insert(offered_segments), rows)
             return True
@@ -89,7 +89,7 @@ class Offers:
             done = connection.execute(
                 sa.update(offered_segments)
                 .where(*this, condition, _owned(lease))
-                .values(**_claimed_by(lease.worker_id))
+                .values(**claimed_by(lease.worker_id))
             )
             if done.rowcount == 1:
                 return True
@@ -106,7 +106,7 @@ class Offers:
 
     def own_progress(self, lease: Lease, frames_done: Mapping[str, int]) -> None:
         """How far the owner is with what it makes; this renews its claims."""
-        values = {"claimed_until": now(CLAIM_SECONDS), "frames_done": _progress(frames_done)}
+        values = {"claimed_until": now(CLAIM_SECONDS), "frames_done": progress(frames_done)}
         mine = sa.and_(_CLAIMED, offered_segments.c.worker_id == lease.worker_id)
         self._write_own(lease, frames_done, mine, values)
 
@@ -169,7 +169,7 @@ class Offers:
             row = connection.execute(
                 sa.update(offered_segments)
                 .where(this, offered_segments.c.key == longest, is_free())
-                .values(**_claimed_by(worker_id))
+                .values(**claimed_by(worker_id))
                 .returning(*offered_segments.c)
             ).first()
         if row is None:
@@ -190,7 +190,7 @@ class Offers:
 
     def _renew(self, job_id: str, frames_done: Mapping[SegmentClaim, int]) -> set[str]:
         done = {claim.segment.key: frames for claim, frames in frames_done.items()}
-        values = {"claimed_until": now(CLAIM_SECONDS), "frames_done": _progress(done)}
+        values = {"claimed_until": now(CLAIM_SECONDS), "frames_done": progress(done)}
         with self._database.writing() as connection:
             found = locked_in_order(connection, job_id, sa.or_(*map(_held, frames_done)))
             _write(connection, job_id, found, values)
@@ -207,7 +207,7 @@ class Offers:
 
     def release(self, claim: SegmentClaim) -> None:
         """Leave the segment to others."""
-        self._end(claim, **_OPEN)
+        self._end(claim, **OPEN)
 
     def _end(self, claim: SegmentClaim, **values: Any) -> bool:
         this = (offered_segments.c.job_id == claim.job_id, _held(claim))
@@ -231,48 +231,6 @@ class Offers:
         """
         with self._database.writing() as connection:
             return to_invite(connection, again_after, self._alive_seconds)
-
-
-_OPEN: Mapping[str, Any] = {
-    "state": OfferState.OPEN.value, "worker_id": None, "claimed_until": None, "claimed_at": None,
-    "frames_done": 0,
-}  # fmt: skip
-
-
-def _offer_values(lease: Lease, terms: Terms) -> dict[str, Any]:
-    return {
-        "job_id": lease.job_id, "token": lease.token, "worker_id": lease.worker_id,
-        "ffmpeg": encoded(terms.ffmpeg), "encoder": terms.encoder, "terms": encoded(terms.terms),
-        "meeting_places": [encoded(one) for one in terms.meeting_places], "offered_at": now(),
-    }  # fmt: skip
-
-
-def _segment_values(job_id: str, one: OfferedSegment, last_claim: int | None) -> dict[str, Any]:
-    """Claims are counted on, so that none of what was offered before is one of this."""
-    return {
-        "job_id": job_id, "key": one.key, "position": one.position, "part": one.part,
-        "frames": one.frames, "claim": last_claim or 0, **_OPEN,
-    }  # fmt: skip
-
-
-def _unlike(segments: Iterable[OfferedSegment]) -> Collection[OfferedSegment]:
-    """Each segment once; a film may show one more than once."""
-    found: dict[str, OfferedSegment] = {}
-    for one in segments:
-        found.setdefault(one.key, one)
-    return found.values()
-
-
-def _claimed_by(worker_id: str) -> dict[str, Any]:
-    return {
-        "state": OfferState.CLAIMED.value, "worker_id": worker_id, "frames_done": 0,
-        "claim": offered_segments.c.claim + 1, "claimed_at": now(),
-        "claimed_until": now(CLAIM_SECONDS),
-    }  # fmt: skip
-
-
-def _progress(frames_done: Mapping[str, int]) -> sa.ColumnElement[int]:
-    return sa.case(frames_done, value=offered_segments.c.key)
 
 
 def _lock(connection: sa.Connection, lease: Lease) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -13,15 +14,23 @@ from .invitations import is_valid
 from .rows import Row
 from .schema import jobs, offered_segments
 
+_SHOWN = [
+    offered_segments.c[name]
+    for name in ("key", "position", "part", "frames", "state", "worker_id", "frames_done",
+                 "claimed_at", "done_at")
+]  # fmt: skip
+
 
 def standing(connection: sa.Connection, job_id: str) -> Sequence[OfferStanding]:
     """What is offered of a running job, in the order of its film."""
     query = (
-        sa.select(*offered_segments.c, now().label("now"))
+        sa.select(*_SHOWN, (offered_segments.c.claimed_until > now()).label("holds"))
         .where(offered_segments.c.job_id == job_id, is_valid(offered_segments.c.job_id))
         .order_by(offered_segments.c.position, offered_segments.c.part)
     )
-    return [_standing_of(row) for row in connection.execute(query)]
+    rows = connection.execute(query).all()
+    at = connection.scalar(sa.select(now())) if rows else None
+    return [_standing_of(row, at) for row in rows]
 
 
 def helpers(connection: sa.Connection) -> Mapping[str, Mapping[str, int]]:
@@ -42,9 +51,9 @@ def helpers(connection: sa.Connection) -> Mapping[str, Mapping[str, int]]:
     return found
 
 
-def _standing_of(row: Row) -> OfferStanding:
+def _standing_of(row: Row, at: datetime | None) -> OfferStanding:
     state = OfferState(row.state)
-    until, since = row.claimed_until, row.claimed_at
+    since = row.claimed_at
     return OfferStanding(
         key=row.key,
         position=row.position,
@@ -53,7 +62,7 @@ def _standing_of(row: Row) -> OfferStanding:
         state=state,
         worker_id=row.worker_id,
         frames_done=min(row.frames_done, row.frames),
-        is_held=state is OfferState.CLAIMED and until is not None and until > row.now,
-        claimed_seconds=None if since is None else (row.now - since).total_seconds(),
+        is_held=state is OfferState.CLAIMED and bool(row.holds),
+        claimed_seconds=None if since is None or at is None else (at - since).total_seconds(),
         done_at=row.done_at,
     )

@@ -214,8 +214,9 @@ def advice(detail: JobDetail) -> str:
     if outcome is AttemptOutcome.LOST:
         return "Its workers were not heard of again. See whether they run, then queue it again."
     if outcome is AttemptOutcome.FAILED:
+        failed = sum(one.outcome is AttemptOutcome.FAILED for one in detail.attempts)
         return (
-            f"{detail.state.attempts} tries failed. The logs below have FFmpeg's own words. Queue it again "
+            f"{failed} {'tries' if failed != 1 else 'try'} failed. The logs below have FFmpeg's own words. Queue it again "
             "when the cause is gone."
         )
     return "Queue it again when the cause is gone."
