@@ -1,6 +1,6 @@
 """Reelyard against what people make such films with otherwise, side by side in one run.
 
-t  a compilation of forty mixed items (ten minutes; ``--minutes`` for a shorter one of the same forty) by Reelyard, by one
+t  a compilation of forty mixed items (two minutes; with ``--minutes 10`` all of the same forty) by Reelyard, by one
    FFmpeg graph with the same settings, by MoviePy and by MLT's ``melt``: wall and CPU time, peak memory of all processes,
    VMAF, size, and whether pictures and sound are where they belong
 
@@ -138,6 +138,7 @@ def rivals(them: Rivals, picture: Path | None) -> None:
     print(f"\nRivals: {len(them.wanted)} items, {frames / 1800:.1f} minutes of film\n", flush=True)
     judge = Judge(them.wanted, them.folder / "judge", them.ffmpeg)
     rows: list[Row] = []
+    failed = []
     for name, make in them.all:
         try:
             rows.append(_row(name, make, judge))
@@ -149,6 +150,7 @@ def rivals(them: Rivals, picture: Path | None) -> None:
             av.FFmpegError,
         ) as failure:
             print(f"{name} FAILED: {failure}", flush=True)
+            failed.append(name)
         else:
             print(_said(rows[-1], rows[0]), flush=True)
     if not rows:
@@ -157,6 +159,8 @@ def rivals(them: Rivals, picture: Path | None) -> None:
     if picture is not None:
         picture.write_text(drawn(rows, frames / 1800))
         print(f"\nThe chart: {picture}", flush=True)
+    if failed:
+        raise SystemExit(f"{', '.join(failed)} made no film")
 
 
 def _row(name: str, make: Callable[[], tuple[Measured, Path]], judge: Judge) -> Row:

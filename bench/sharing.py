@@ -52,11 +52,15 @@ def sharing(folder: Path, ffmpeg: Path, minutes: float | None = None) -> None:
         lambda: many(folder / "many", ffmpeg),
         lambda: same_bytes(folder / "bytes", forty(folder, ffmpeg, seconds / 4)),
     ]
+    failed = 0
     for part in parts:
         try:
             part()
         except (SystemExit, Exception) as failure:  # noqa: BLE001 - told, and the next one's turn
             print(f"FAILED: {type(failure).__name__}: {failure}", flush=True)
+            failed += 1
+    if failed:
+        raise SystemExit(f"{failed} of {len(parts)} parts failed")
 
 
 # Two jobs with most of their clips in common

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -503,25 +502,10 @@ def test_nobody_waits_for_another_in_a_circle(site: Site) -> None:
     assert site.books.state(site.job_id).status is JobStatus.CANCELLED
 
 
-def _cheapest(call: Callable[[], object], times: int = 20) -> float:
-    """Seconds of the processor that a call takes; how long it waits for its turn is the machine's affair."""
-    taken = []
-    for _ in range(times):
-        begun = time.thread_time()
-        call()
-        taken.append(time.thread_time() - begun)
-    return min(taken)
-
-
-def test_of_a_thousand_segments_one_is_claimed_in_milliseconds(site: Site) -> None:
-    """SQLite works in this process; of PostgreSQL it is our side, and one statement for each claim."""
+def test_of_a_thousand_segments_one_is_claimed_in_one_statement(site: Site) -> None:
+    """Neither owner nor helper reads them to find the longest."""
     assert site.offers.offer(site.lease, TERMS, [segment(n, 100 + n) for n in range(1000)])
     invitation = site.invitation()
-    assert _cheapest(partial(site.offers.claim, invitation, "b")) < 0.02
-    claims = [one for _ in range(4) if (one := site.offers.claim(invitation, "b"))]
-    beat = partial(site.offers.beat, "b", {one: 1 for one in claims})
-    assert _cheapest(beat) < 0.02
-    assert _cheapest(partial(site.offers.standing, site.job_id), 5) < 0.1
     said: list[str] = []
     sa.event.listen(site.books.database.engine, "before_cursor_execute",
                     lambda *told: said.append(told[2]))  # fmt: skip
