@@ -12,8 +12,8 @@ demo: $(VENV)/.runs
 # Linting and the unit tests take one core each. The tests of the pages share one farm and one browser, so they are
 # one process beside the others.
 test: servers $(VENV)/.develops
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint unit
-	$(MAKE) --no-print-directory --jobs=2 pages rest
+	@failed=; $(MAKE) --no-print-directory --keep-going --jobs=2 --output-sync=target lint unit || failed=yes; \
+	$(MAKE) --no-print-directory --keep-going --jobs=2 pages rest || failed=yes; test -z "$$failed"
 
 pages: $(VENV)/.develops
 	$(BIN)/python -m pytest -q tests/web

@@ -99,6 +99,17 @@ def test_a_range_is_accepted_exactly_where_it_lies_in_the_list_and_holds_an_item
         assert again.excerpt == excerpt
 
 
+@given(excerpt=excerpts(), positions=st.sets(st.integers(1, 12)))
+def test_counting_anew_leaves_the_same_items(excerpt: Excerpt, positions: set[int]) -> None:
+    """A range that holds none of them stays as it is, to be refused by its own words."""
+    order = sorted(positions)
+    anew = excerpt.renumbered(order)
+    inside = [position for position in order if excerpt.has(position)]
+    assert [position for at, position in enumerate(order, 1) if anew.has(at)] == inside or (
+        not inside and anew == excerpt
+    )
+
+
 @pytest.mark.parametrize(
     ("asked", "code", "field"),
     [
