@@ -216,8 +216,12 @@ class _Stream:
         return None if None in found else [one for one in found if one is not None]
 
     def _is_theirs(self, event: LiveEvent, told: set[int | None]) -> bool:
-        is_new = event.number is None or event.number not in told
+        is_new = event.number is None or not (event.number in told or self._is_old(event.number))
         return is_new and self._is_of_job(event) and event.is_for(self._who)
+
+    def _is_old(self, number: int) -> bool:
+        """Told before the watcher came back; the look for everybody may come to it later than the watcher's own."""
+        return self._after is not None and self._office.live.in_order and number <= self._after
 
     def _is_of_job(self, event: LiveEvent) -> bool:
         return self._job_id is None or event.job_id == self._job_id

@@ -114,6 +114,11 @@ class Live:
     def newest(self) -> int:
         return self._feed.newest()
 
+    @property
+    def in_order(self) -> bool:
+        """Whether who has seen a number has seen all lower ones."""
+        return self._feed.in_order
+
     def close(self) -> None:
         """End it; nothing is read from the database any more once it returns."""
         self._ended.set()
