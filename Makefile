@@ -19,7 +19,7 @@ pages: $(VENV)/.develops
 	$(BIN)/python -m pytest -q tests/web
 
 rest: $(VENV)/.develops
-	$(BIN)/python -m pytest -n 4 --dist worksteal tests/farm tests/acceptance tests/media tests/services tests/store tests/files tests/catalog tests/api
+	$(BIN)/python -m pytest -n 3 --dist worksteal tests/farm tests/acceptance tests/media tests/services tests/store tests/files tests/catalog tests/api
 
 unit: $(VENV)/.develops
 	$(BIN)/coverage run -m pytest -q tests/unit

@@ -27,7 +27,10 @@ from filelock import FileLock, Timeout
 from psycopg import sql
 
 HOST = "127.0.0.1"
-PATIENCE = 10.0  # seconds for a server to come or to go
+PATIENCE = 10.0  # seconds for a server to go
+START_PATIENCE = (
+    60.0  # and to come: after a kill PostgreSQL does again what it had not put away yet
+)
 ABANDONED = 3600.0  # seconds after which a folder that no process holds was left by a killed run
 
 _PACKAGES = {  # Debian's, as `make servers` installs them
@@ -75,7 +78,7 @@ class Server(ABC):
         if self.runs():
             raise RuntimeError(f"it runs already, as process {self.pid}")
         self._process = self._launch()
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + START_PATIENCE
         while not self._answers():
             if time.monotonic() > give_up or not (self.runs() or self._held_up()):
                 self.kill()
@@ -256,6 +259,8 @@ class PostgresServer(Server):
         options = {
             "listen_addresses": self.host, "port": str(self.port), "unix_socket_directories": "",
             "max_connections": "200", "fsync": "off", **self._options,
+            # Each new database is several megabytes of log; after a kill little of it is to be done again.
+            "max_wal_size": "64MB", "checkpoint_timeout": "30s",
         }  # fmt: skip
         told = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         # Told to quit, not killed: it takes its processes and its shared memory along.
