@@ -221,7 +221,7 @@ def drawn(rows: Sequence[Row], minutes: float) -> str:
                   lambda one: one.quality.vmaf),
             panel("File size", "all were given 16 Mb/s at most", "{:.0f} MB",
                   lambda one: one.quality.size / 1e6),
-            panel("Pictures off", "other pictures than the source has there, less is better", "{:.0f} %",
+            panel("Pictures off", "other pictures than the source has there, less is better", "{:.1f} %",
                   lambda one: 100 * one.quality.pictures_off / one.quality.pictures),
         ],
         OURS,
