@@ -195,19 +195,25 @@ def test_an_owner_that_dies_costs_what_it_had_in_the_making(
     nothing_left(yard)
 
 
+def held_helper(crew: Crew, clip: Path) -> tuple[str, WorkerProcess]:
+    """A job of pc1's, and pc2 in the middle of a segment of it; both are held there."""
+    owner = crew.start("pc1")
+    ready(owner)
+    job_id = crew.submit(clip)
+    crew.yard.wait_until(job_id, lambda state: state.worker_id == owner.name, "the owner to begin")
+    crew.hold("pc1")
+    crew.hold("pc2")
+    helper = crew.start("pc2")
+    wait_for(lambda: crew.is_at_it(job_id, helper), "help")
+    return job_id, helper
+
+
 def test_a_helper_leaves_for_a_job_of_its_own(
     crew: Crew, long: Path, alone: str, clips: Clips
 ) -> None:
     """At once: it does not finish what it has in the making."""
     yard = crew.yard
-    owner = crew.start("pc1")
-    ready(owner)
-    job_id = crew.submit(long)
-    yard.wait_until(job_id, lambda state: state.worker_id == owner.name, "the owner to begin")
-    crew.hold("pc1")
-    crew.hold("pc2")
-    helper = crew.start("pc2")
-    wait_for(lambda: crew.is_at_it(job_id, helper), "help")
+    job_id, helper = held_helper(crew, long)
     begun = time.monotonic()
     own = crew.submit(clips.video("short.mp4", seconds=2))
     yard.wait_until(own, lambda state: state.worker_id == helper.name, "the helper to take it")
@@ -223,14 +229,7 @@ def test_a_helper_leaves_for_a_job_of_its_own(
 
 def test_a_helper_that_is_told_to_end_leaves_nothing_claimed(crew: Crew, long: Path) -> None:
     yard = crew.yard
-    owner = crew.start("pc1")
-    ready(owner)
-    job_id = crew.submit(long)
-    yard.wait_until(job_id, lambda state: state.worker_id == owner.name, "the owner to begin")
-    crew.hold("pc1")
-    crew.hold("pc2")
-    helper = crew.start("pc2")
-    wait_for(lambda: crew.is_at_it(job_id, helper), "help")
+    job_id, helper = held_helper(crew, long)
     assert helper.end() == 0
     assert not crew.is_at_it(job_id, helper)
     assert ", and left: the worker was told to stop" in helper.said()

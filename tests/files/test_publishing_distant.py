@@ -14,6 +14,7 @@ from contextlib import closing, suppress
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -396,6 +397,7 @@ class SlowCopier(BaseHTTPRequestHandler):
     """A store that says nothing before it has copied the whole of an object, as many do."""
 
     protocol_version = "HTTP/1.1"
+    asked: ClassVar[list[tuple[str, str]]]
 
     def do_HEAD(self) -> None:
         self.answer(b"", {"Content-Length": "5", "ETag": '"5"', "Last-Modified": formatdate()})
@@ -403,9 +405,11 @@ class SlowCopier(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         if "x-amz-copy-source" in self.headers:
             time.sleep(3.5)
+            self.asked.append(("copied to", self.path))
         self.answer(b'<CopyObjectResult><ETag>"5"</ETag></CopyObjectResult>', {})
 
     def do_DELETE(self) -> None:
+        self.asked.append(("deleted", self.path))
         self.answer(b"", {})
 
     def answer(self, body: bytes, headers: dict[str, str]) -> None:
@@ -421,7 +425,11 @@ class SlowCopier(BaseHTTPRequestHandler):
 
 def test_a_store_has_time_to_copy_a_film_and_not_to_answer_otherwise() -> None:
     """It is not taken for one that hangs, however large the film is."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowCopier)
+
+    class Store(SlowCopier):
+        asked: ClassVar[list[tuple[str, str]]] = []
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     options = {
         "endpoint": f"http://127.0.0.1:{server.server_port}",
@@ -434,3 +442,4 @@ def test_a_store_has_time_to_copy_a_film_and_not_to_answer_otherwise() -> None:
     finally:
         server.shutdown()
         server.server_close()
+    assert Store.asked == [("copied to", "/films/film.mp4"), ("deleted", "/films/staged.mp4")]
